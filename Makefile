@@ -1,0 +1,36 @@
+# Parity's commands. `make demo` and `make test` need Python 3.11+ and nothing else: they build .venv themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE := 1
+
+.PHONY: help install test test-all check clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## build .venv with every extra that tests and demo need
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(STAMP)
+
+check: $(STAMP) ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## everything that fits in 15 minutes on 2 cores
+	$(BIN)/python -m pytest -n 2 -m "not peers"
+
+test-all: check ## also what needs .venv-peers
+	$(BIN)/python -m pytest -n 2
+
+clean: ## remove the environments and caches
+	rm -rf $(VENV) .venv-peers .mypy_cache .pytest_cache .ruff_cache

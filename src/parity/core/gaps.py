@@ -1,0 +1,69 @@
+"""Gap and Verdict: the paired difference candidate - incumbent, with its interval, and what it proves."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What the pairs prove at a margin, one-sided at alpha."""
+
+    SUPERIOR = "SUPERIOR"
+    NON_INFERIOR = "NON_INFERIOR"
+    INFERIOR = "INFERIOR"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def sentence_word(self) -> str:
+        """The word for people."""
+        return {"INFERIOR": "NO PARITY", "INCONCLUSIVE": "UNDERPOWERED"}.get(self.value, "PARITY")
+
+    @property
+    def exit_code(self) -> int:
+        return {"INFERIOR": 10, "INCONCLUSIVE": 11}.get(self.value, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Pairs without both scores, and the verdict if every one of them had gone the worst way for it."""
+
+    candidate: int
+    incumbent: int
+    pairs: int
+    worst_case: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`."""
+
+    n: int
+    both: int
+    only_candidate: int
+    only_incumbent: int
+    gap: float
+    low: float
+    high: float
+    interval: str
+    alpha: float
+    bound_low: float
+    bound_high: float
+    mcnemar_p: float
+    mcnemar_mid_p: float
+    flips: float
+    margin: float | None
+    verdict: Verdict | None
+    worse: bool
+    missing: Missing
+    items_needed: int | None = None
+
+    @property
+    def neither(self) -> int:
+        return self.n - self.both - self.only_candidate - self.only_incumbent
+
+    @property
+    def candidate_accuracy(self) -> float:
+        return (self.both + self.only_candidate) / self.n
+
+    @property
+    def incumbent_accuracy(self) -> float:
+        return (self.both + self.only_incumbent) / self.n

@@ -1,0 +1,114 @@
+"""What is asked of a model: prompts, sampling, and the two kinds of request.
+
+Text and roles only: token ids and templates belong to whoever runs the model.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from parity.core.digests import digest
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """A completion prompt. `text` = preamble + shots + question.
+
+    The worked examples (`shots`) are kept apart because some protocols drop them, last first, until the prompt fits.
+
+    >>> TextPrompt("Q?", preamble="Do this. ", shots=("one ", "two ")).text
+    'Do this. one two Q?'
+    """
+
+    question: str
+    preamble: str = ""
+    shots: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.preamble + "".join(self.shots) + self.question
+
+    def with_fewer_shots(self) -> "TextPrompt":
+        """The same prompt without its last worked example."""
+        return TextPrompt(self.question, self.preamble, self.shots[:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A conversation, rendered by the model's own chat template."""
+
+    messages: tuple[Message, ...]
+
+
+Prompt: TypeAlias = TextPrompt | ChatPrompt
+
+
+class RequestId(NamedTuple):
+    """Which item is asked, and which repeated answer (draw) this is."""
+
+    item: str
+    draw: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an answer is decoded. `temperature` 0 is greedy; `stop` strings end the answer and are cut off."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What to do with a prompt longer than the window (`window_tokens`, or the model's context when None).
+
+    error: the item fails. truncate: tokens are cut from the left and counted. drop_shots: worked examples are
+    dropped, last first, and counted; a prompt that does not fit without any fails.
+    """
+
+    overflow: Literal["error", "truncate", "drop_shots"] = "error"
+    window_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Write an answer to the prompt."""
+
+    id: RequestId
+    prompt: Prompt
+    sampling: Sampling
+    fit: Fit = Fit()
+
+
+@dataclass(frozen=True, slots=True)
+class Loglikelihood:
+    """Say how likely each continuation is after the prompt: sum of log p over its tokens, in nats."""
+
+    id: RequestId
+    prompt: Prompt
+    continuations: tuple[str, ...]
+    fit: Fit = Fit()
+
+
+Request: TypeAlias = Generate | Loglikelihood
+RequestKind: TypeAlias = Literal["generation", "loglikelihood"]
+
+
+def kind_of(request: Request) -> RequestKind:
+    return "generation" if isinstance(request, Generate) else "loglikelihood"
+
+
+def fingerprint(request: Request) -> str:
+    """Digest of all that is asked, draw included, item id left out: equal fingerprints ask for equal answers."""
+    asked = request.sampling if isinstance(request, Generate) else request.continuations
+    return digest((kind_of(request), request.prompt, asked, request.fit, request.id.draw))

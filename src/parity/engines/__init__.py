@@ -1,0 +1,1 @@
+"""Something that answers requests for one model. The only room where backends differ."""

@@ -1,0 +1,91 @@
+"""The Engine protocol: the one boundary a new backend implements. `parity.testing.engine_checks` proves it did."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from parity.core.outputs import Delta, Output
+from parity.core.prompts import Generate, Request, RequestId, RequestKind
+from parity.core.refs import ModelRef
+from parity.core.runs import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can be asked. `context_tokens` is None where it is not known."""
+
+    kinds: frozenset[RequestKind]
+    chat: bool = False
+    context_tokens: int | None = None
+
+
+class Engine(Protocol):
+    """Runs one model. Requests in, results out as they finish, in any order, each exactly once."""
+
+    @property
+    def model(self) -> ModelRef: ...
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
+        """Answer every request; what goes wrong with one is that one's `Failure`.
+
+        Raises:
+            EngineError: a kind of request outside `capabilities`, or an engine that can answer nothing any more.
+        """
+        ...
+
+    def stream(self, request: Generate) -> Iterator[Delta]:
+        """The answer piece by piece; the last piece carries `finish`. May be called from several threads.
+
+        A cancelled stream ends without `finish`.
+
+        Raises:
+            EngineError: the answer cannot be begun or finished; `ContextExceeded` when the prompt is too long.
+        """
+        ...
+
+    def cancel(self, request_id: RequestId) -> None:
+        """Stop working on a request; unknown ids are ignored."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds. May be called twice."""
+        ...
+
+
+class Cancellations:
+    """Which requests in progress were cancelled. Thread-safe; engines that run in the process share this piece."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._active: set[RequestId] = set()
+        self._cancelled: set[RequestId] = set()
+
+    @contextmanager
+    def watching(self, ids: Iterable[RequestId]) -> Iterator[None]:
+        """Requests count as in progress inside this block."""
+        watched = set(ids)
+        with self._lock:
+            self._active |= watched
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._active -= watched
+                self._cancelled -= watched
+
+    def cancel(self, request_id: RequestId) -> None:
+        with self._lock:
+            if request_id in self._active:
+                self._cancelled.add(request_id)
+
+    def __contains__(self, request_id: RequestId) -> bool:
+        with self._lock:
+            return request_id in self._cancelled

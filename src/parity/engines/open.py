@@ -1,0 +1,75 @@
+"""The only table of backends. Names are strings, so that listing engines imports none of them."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import cast
+
+from parity.core.refs import ModelRef, Scheme
+from parity.engines.base import Engine
+from parity.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How to run a model on this machine. `auto` picks CUDA and the weights' own type where there is a GPU, else fp32.
+
+    Parameters
+    ----------
+    device
+        Where local weights run: auto, cpu, cuda, cuda:1 ...
+    dtype
+        Number type of local weights: auto, float32, bfloat16, float16.
+    batch_size
+        Prompts computed together.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where an engine's class is, and which installed modules it needs (from which extra)."""
+
+    target: str
+    needs: tuple[str, ...] = ()
+    extra: str = ""
+
+
+BACKENDS = {
+    Scheme.DUMMY: Backend("parity.engines.dummy:DummyEngine"),
+    Scheme.REPLAY: Backend("parity.engines.replay:ReplayEngine"),
+    Scheme.FOLDER: Backend("parity.engines.torch:TorchEngine", ("torch", "transformers", "safetensors"), "local"),
+    Scheme.HUB: Backend("parity.engines.torch:TorchEngine", ("torch", "transformers", "safetensors"), "local"),
+}
+
+
+def open_engine(ref: ModelRef, options: EngineOptions | None = None) -> Engine:
+    """An engine for a model. Other packages add schemes through the entry-point group `parity.engines`.
+
+    Raises:
+        EngineError: no engine runs this form yet, or its libraries are not installed.
+        ModelError: the weights are missing or broken.
+    """
+    plugins = {entry.name: entry.value for entry in entry_points(group="parity.engines")}
+    backend = BACKENDS.get(ref.scheme)
+    if ref.scheme.value in plugins:
+        backend = Backend(plugins[ref.scheme.value])
+    if backend is None:
+        known = ", ".join(sorted({scheme.value for scheme in BACKENDS} | set(plugins)))
+        raise EngineError(
+            f"{ref} is a well-formed name, but this version of Parity has no engine for {ref.scheme.value!r} models.",
+            f"Engines here: {known}. Answers recorded elsewhere can be compared with `parity gap`, or replayed "
+            "with replay:file.",
+        )
+    missing = [module for module in backend.needs if find_spec(module) is None]
+    if missing:
+        raise EngineError(
+            f"Running {ref} needs {', '.join(missing)}, which is not installed.",
+            f"Install it with: pip install 'parity-llm[{backend.extra}]'",
+        )
+    module, _, name = backend.target.partition(":")
+    return cast(Engine, getattr(import_module(module), name)(ref, options or EngineOptions()))

@@ -1,0 +1,98 @@
+"""What every room that touches the disk uses: atomic writes, locks, digests of files."""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from parity.errors import ParityError, StoreError
+
+
+def write_atomic(path: Path, text: str) -> Path:
+    """Write a whole file or leave the old one as it was.
+
+    Raises:
+        StoreError: the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise disk_error(error, path) from error
+    return path
+
+
+def disk_error(error: OSError, path: Path) -> StoreError:
+    """What the operating system refused, as a message that says what to do."""
+    todo = {
+        errno.ENOSPC: "The disk is full: free some space and run the same command again; what was answered is kept.",
+        errno.EACCES: "Check who owns the folder, or choose another one.",
+        errno.EROFS: "The file system is read-only: choose another folder.",
+    }.get(error.errno or 0, "Check the path and run the same command again.")
+    return StoreError(f"{path}: {error.strerror or error}.", todo)
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_files(folder: Path, names: list[str]) -> str:
+    """One SHA-256 over named files of a folder: names and contents, in sorted order."""
+    whole = hashlib.sha256()
+    for name in sorted(names):
+        whole.update(f"{name}\0{digest_file(folder / name)}\n".encode())
+    return whole.hexdigest()
+
+
+def read_text(path: Path, what: str, error: type[ParityError]) -> str:
+    """The text of a UTF-8 file, or `error` naming what it should have been."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as missing:
+        raise error(
+            f"There is no {what} at {path}.", "Check the path; relative paths start at the current folder."
+        ) from missing
+    except UnicodeDecodeError as broken:
+        raise error(f"{path} is not UTF-8 text (byte {broken.start}).", f"Save the {what} as UTF-8.") from broken
+    except OSError as refused:
+        raise error(f"{path} cannot be read: {refused.strerror}.", "Check the path and its permissions.") from refused
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold a lock between processes; it is freed when its holder dies. `on_wait` is called once if it is taken.
+
+    Raises:
+        StoreError: the lock file cannot be created.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if on_wait:
+                on_wait()
+            lock.acquire()
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        yield
+    finally:
+        lock.release()

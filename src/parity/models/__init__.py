@@ -1,0 +1,1 @@
+"""Where weights come from and what they are, without running them. Never imports torch."""

@@ -1,0 +1,105 @@
+"""From a ModelRef to a folder on this machine that is safe to load: the files are there, whole, and are data.
+
+Knows the layout of a transformers folder. Does not load weights, and never runs code that came with them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parity.core.refs import ModelRef, Scheme
+from parity.errors import EngineError, ModelError
+from parity.files import digest_files, read_text
+from parity.models.safetensors import check_safetensors
+
+_READ = (".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A transformers folder that passed the checks. `digest` covers every file that can change an answer."""
+
+    folder: Path
+    digest: str
+    architecture: str
+    context_tokens: int | None
+
+
+def locate(ref: ModelRef) -> LocalModel:
+    """Find and check the folder of a model.
+
+    Raises:
+        EngineError: a form that cannot be fetched yet.
+        ModelError: the folder is missing, incomplete, truncated, holds pickled weights only, or asks to run code.
+    """
+    if ref.scheme is Scheme.HUB:
+        raise EngineError(
+            f"{ref} names a hub repository; fetching from the hub is not part of this version.",
+            f"Download {ref.name} with any tool and pass its folder.",
+        )
+    folder = Path(ref.name).expanduser()
+    if not folder.is_dir():
+        hint = f" If you meant the hub, write hf:{ref.name}." if ref.name.count("/") == 1 else ""
+        raise ModelError(f"There is no model folder at {folder}.", "Check the path." + hint)
+    config = _config(folder)
+    _refuse_code(folder, config)
+    shards = _shards(folder)
+    for shard in shards:
+        check_safetensors(folder / shard)
+    names = [p.name for p in folder.iterdir() if p.is_file() and p.suffix in _READ and not p.name.startswith(".")]
+    architectures = config.get("architectures") or ["unknown"]
+    return LocalModel(folder, digest_files(folder, names), str(architectures[0]), _context(config))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(read_text(path, "model configuration", ModelError))
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path} is not JSON ({error}).", "Download the model again.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} does not hold a JSON object.", "Download the model again.")
+    return config
+
+
+def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
+    for key in ("auto_map", "trust_remote_code", "_attn_implementation_internal"):
+        if config.get(key):
+            raise ModelError(
+                f"{folder / 'config.json'} asks to run its own code ({key!r}).",
+                "Parity does not run code that comes with weights. Use a version that transformers supports.",
+            )
+
+
+def _shards(folder: Path) -> list[str]:
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            shards = sorted(set(json.loads(read_text(index, "shard index", ModelError))["weight_map"].values()))
+        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+            raise ModelError(f"{index} is not a shard index ({error!r}).", "Download the model again.") from error
+        missing = [name for name in shards if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(
+                f"{folder} lacks {len(missing)} of {len(shards)} weight files: {', '.join(missing[:5])}.",
+                "Finish the download.",
+            )
+        return shards
+    if (folder / "model.safetensors").is_file():
+        return ["model.safetensors"]
+    pickled = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+    if pickled:
+        raise ModelError(
+            f"{folder} holds only pickled weights ({pickled[0]}), which can run code when opened.",
+            "Use the safetensors version of this model.",
+        )
+    raise ModelError(f"{folder} holds no weights (model.safetensors).", "Check that the download is complete.")
+
+
+def _context(config: dict[str, Any]) -> int | None:
+    inner = config.get("text_config", config)
+    for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"):
+        if isinstance(inner.get(key), int):
+            return int(inner[key])
+    return None

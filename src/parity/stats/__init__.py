@@ -1,0 +1,17 @@
+"""Textbook statistics for two models that answered the same items.
+
+Knows: counts of right and wrong answers, and what can be concluded from them: intervals, paired tests,
+non-inferiority evidence, and how many items a verdict needs. Counts and arrays in, small frozen results out.
+
+Refuses to know: models, benchmarks, runs, verdict names, files. It imports numpy and scipy and nothing of
+parity, so that a statistician can review each file alone against published tables.
+
+    intervals        one proportion: Wilson, Clopper-Pearson
+    paired           two paired proportions: McNemar's test, Tango's score interval (approximate)
+    exact            the same difference without approximation, for few items
+    noninferiority   which of the two is used when, and what it proves about a margin
+    power            how many items a verdict needs
+    distributions    the four special functions all of the above stand on
+
+Nothing is imported here: scipy costs a quarter of a second, and only those who compute should pay it.
+"""

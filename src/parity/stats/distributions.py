@@ -1,0 +1,34 @@
+"""The four special functions this room stands on, with types.
+
+Knows: names a statistician recognises. Refuses to know: what they are used for.
+This is the only file that touches scipy, and it touches scipy.special alone: scipy.stats would triple the
+import time (0.6 s), and scipy ships no types, so mypy is satisfied here once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special  # type: ignore[import-untyped, unused-ignore]  # untyped unless scipy-stubs is there
+
+
+def normal_quantile(probability: float) -> float:
+    """Return z with P(Z <= z) = probability, Z standard normal; probability is a fraction in (0, 1)."""
+    return float(special.ndtri(probability))
+
+
+def beta_quantile(a: float, b: float, probability: float) -> float:
+    """Return x with P(X <= x) = probability, X ~ Beta(a, b), a and b > 0; probability is a fraction in [0, 1]."""
+    return float(special.betaincinv(a, b, probability))
+
+
+def binomial_cdf(successes: int, trials: int, probability: float) -> float:
+    """Return P(X <= successes), X ~ Binomial(trials, probability); 0 when successes is negative."""
+    if successes < 0:
+        return 0.0
+    return float(special.bdtr(successes, trials, probability))
+
+
+def log_factorial(count_X: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ln(count!) elementwise; shape (X,) in, shape (X,) out, in nats."""
+    return np.asarray(special.gammaln(count_X + 1.0), dtype=np.float64)
