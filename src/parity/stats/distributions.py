@@ -2,14 +2,14 @@
 
 Knows: names a statistician recognises. Refuses to know: what they are used for.
 This is the only file that touches scipy, and it touches scipy.special alone: scipy.stats would triple the
-import time (0.6 s), and scipy ships no types, so mypy is satisfied here once.
+import time (0.6 s), and scipy ships no types, so the results are given theirs here, once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # type: ignore[import-untyped, unused-ignore]  # untyped unless scipy-stubs is there
+from scipy import special
 
 
 def normal_quantile(probability: float) -> float:
@@ -18,7 +18,7 @@ def normal_quantile(probability: float) -> float:
 
 
 def beta_quantile(a: float, b: float, probability: float) -> float:
-    """Return x with P(X <= x) = probability, X ~ Beta(a, b), a and b > 0; probability is a fraction in [0, 1]."""
+    """Return x with P(X <= x) = probability, X ~ Beta(a, b), a, b > 0; probability is in [0, 1]."""
     return float(special.betaincinv(a, b, probability))
 
 

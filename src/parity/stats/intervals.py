@@ -14,7 +14,7 @@ from parity.stats.distributions import beta_quantile, normal_quantile
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A two-sided interval; low and high are fractions, confidence is the nominal two-sided level in (0, 1)."""
+    """A two-sided interval; low and high are fractions, confidence is its nominal level in (0, 1)."""
 
     low: float
     high: float
@@ -53,7 +53,8 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interva
     Two one-sided binomial tests at (1 - confidence)/2 each, inverted: coverage is never below the nominal
     level. With n = 0 nothing is known and the interval is (0, 1).
 
-    Source: Clopper and Pearson 1934, Biometrika 26:404-413; Beta form: Brown, Cai, DasGupta 2001, section 4.2.1.
+    Source: Clopper and Pearson 1934, Biometrika 26:404-413; as Beta quantiles: Brown, Cai, DasGupta 2001,
+    Statistical Science 16:101-133, section 4.2.1.
 
     Raises:
         ValueError: successes outside 0..n, or confidence outside (0, 1).

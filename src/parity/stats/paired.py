@@ -18,13 +18,13 @@ from parity.stats.intervals import Interval, check_confidence
 FloatArray = NDArray[np.float64]
 
 TANGO = "Tango score"
-# The solver cuts its bracket into SECTIONS parts, ROUNDS times: 32 ** -11 < 1e-16 of a bracket at most 2 wide.
+# The solver cuts a bracket at most 2 wide into SECTIONS parts, ROUNDS times: 32 ** -11 is below 1e-16.
 SECTIONS, ROUNDS = 32, 11
 
 
 @dataclass(frozen=True, slots=True)
 class PairedCounts:
-    """The paired 2x2 table of n items: both right, only the candidate right, only the incumbent right, neither.
+    """The paired 2x2 table of n items: both right, only the candidate, only the incumbent, neither.
 
     Raises:
         ValueError: n < 1, a negative or fractional count, or counts that add up to more than n.
@@ -43,9 +43,10 @@ class PairedCounts:
             # numpy integers overflow silently in later products; Python's do not.
             object.__setattr__(self, name, int(count))
         if self.n < 1:
-            raise ValueError("no items; a paired comparison needs at least one item that both models answered")
+            raise ValueError("no items; a paired comparison needs at least one that both models answered")
         if self.neither < 0:
-            raise ValueError(f"{self.both} + {self.only_candidate} + {self.only_incumbent} is more than n = {self.n}")
+            parts = f"{self.both} + {self.only_candidate} + {self.only_incumbent}"
+            raise ValueError(f"{parts} items are more than n = {self.n}; count each item once")
 
     @property
     def neither(self) -> int:
@@ -72,15 +73,14 @@ class PairedCounts:
         """Count the table from two arrays of 0/1 scores, shape (I,) each, paired item by item.
 
         Raises:
-            ValueError: shapes differ or are not one-dimensional, or a score is neither 0 nor 1 (NaN included).
+            ValueError: shapes differ or are not one-dimensional, or a score (such as NaN) is neither 0 nor 1.
         """
         candidate, incumbent = np.asarray(candidate_I), np.asarray(incumbent_I)
         if candidate.ndim != 1 or candidate.shape != incumbent.shape:
-            raise ValueError(
-                f"scores of shape {candidate.shape} and {incumbent.shape}; give two flat arrays over the same items"
-            )
+            shapes = f"{candidate.shape} and {incumbent.shape}"
+            raise ValueError(f"scores of shape {shapes}; give two flat arrays over the same items")
         if not (np.isin(candidate, (0, 1)).all() and np.isin(incumbent, (0, 1)).all()):
-            raise ValueError("a score is neither 0 nor 1; drop unscored items from both arrays, threshold graded ones")
+            raise ValueError("a score is neither 0 nor 1; drop unscored items, threshold graded ones")
         right, reference = candidate == 1, incumbent == 1
         return cls(
             n=int(candidate.size),
@@ -121,11 +121,11 @@ def mcnemar_exact(counts: PairedCounts) -> McNemar:
 def tango_scores(
     only_candidate_X: ArrayLike, only_incumbent_X: ArrayLike, n: int, difference_X: ArrayLike
 ) -> FloatArray:
-    """Return Tango's score statistic of many tables or many differences at once; inputs broadcast to shape (X,).
+    """Return Tango's score statistic of many tables or differences at once; inputs broadcast to shape (X,).
 
     T(d) = (b - c - n d) / sqrt(n (2 q + d (1 - d))), where q is the maximum-likelihood estimate of
-    P(only the incumbent is right) under the null gap d: the larger root of A q^2 + B q + C = 0 with A = 2n,
-    B = -b - c + (2n - b + c) d, C = -c d (1 - d). It is in units of standard errors, positive where the
+    P(only the incumbent is right) under the null gap d: the larger root of A q^2 + B q - C = 0 with A = 2n,
+    B = -b - c + (2n - b + c) d, C = c d (1 - d). It is in units of standard errors, positive where the
     observed gap is above d, and 0 where numerator and variance vanish together (then d fits perfectly).
 
     Source: Tango 1998, Statistics in Medicine 17:891-908, eq. (11) to (14).
@@ -135,12 +135,11 @@ def tango_scores(
     # For d < 0 the two models change roles, T(b, c, d) = -T(c, b, -d): every term under the roots is then
     # non-negative (no cancellation), and swapping the models mirrors the result to the last bit.
     sign, b, c, d = np.where(d < 0, -1.0, 1.0), np.where(d < 0, c, b), np.where(d < 0, b, c), np.abs(d)
-    B = (2 * n - b + c) * d - b - c
-    minus_C = c * d * (1 - d)
-    root = np.sqrt(B * B + 8 * n * minus_C)
+    linear, constant = (2 * n - b + c) * d - b - c, c * d * (1 - d)
+    root = np.sqrt(linear * linear + 8 * n * constant)
     with np.errstate(divide="ignore", invalid="ignore"):
         # Two forms of one root; each is used where its sum does not cancel.
-        q = np.where(B <= 0, (root - B) / (4 * n), 2 * minus_C / (B + root))
+        q = np.where(linear <= 0, (root - linear) / (4 * n), 2 * constant / (linear + root))
         numerator = b - c - n * d
         variance = n * (2 * q + d * (1 - d))
         score = np.where(numerator == 0, 0.0, numerator / np.sqrt(variance))
@@ -182,6 +181,6 @@ def _tango_upper(counts: PairedCounts, z: float) -> float:
     for _ in range(ROUNDS):
         edge_X = np.linspace(inside, outside, SECTIONS + 1)
         kept_X = tango_scores(counts.only_candidate, counts.only_incumbent, counts.n, edge_X) >= -z
-        last = int(np.flatnonzero(kept_X[:-1])[-1]) if kept_X[:-1].any() else 0
+        last = max(int(kept_X[:-1].sum()) - 1, 0)
         inside, outside = float(edge_X[last]), float(edge_X[last + 1])
     return outside

@@ -1,0 +1,100 @@
+"""Score MMLU items with lm-evaluation-harness, for comparing answers and speed with ours. One JSON line at the end.
+
+Run by `.venv-peers/bin/python`, where the harness is; knows nothing of Parity. Writes for every item the four
+log-likelihoods the harness computed and the choice it takes (the first of the largest).
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from lm_eval import simple_evaluate
+from lm_eval.models.huggingface import HFLM
+from protocol import SHOTS, mmlu_tasks, subjects_of, task_manager
+
+
+class WatchedHFLM(HFLM):
+    """The harness's own model class, noting what it was asked and how long it took."""
+
+    scoring_s = 0.0
+    context_tokens = 0
+    truncated = 0
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Tokenize and score, timed."""
+        started = time.perf_counter()
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        self.scoring_s += time.perf_counter() - started
+        return answers
+
+    def _loglikelihood_tokens(self, requests: list[Any], *args: Any, **kwargs: Any) -> list[tuple[float, bool]]:
+        lengths = {context: len(ids) + len(option) for (context, _), ids, option in requests}
+        self.context_tokens += sum(lengths.values()) - len(lengths)
+        self.truncated += sum(length > self.max_length + 1 for length in lengths.values())
+        return super()._loglikelihood_tokens(requests, *args, **kwargs)
+
+
+def main() -> None:
+    arguments = parse()
+    started = time.perf_counter()
+    model = WatchedHFLM(
+        pretrained=arguments.model,
+        dtype="float32",
+        device="cpu",
+        batch_size=arguments.batch_size,
+        max_length=arguments.max_length,
+    )
+    subjects = subjects_of(arguments.data) if arguments.subjects == "all" else arguments.subjects.split(",")
+    loaded = time.perf_counter()
+    results = simple_evaluate(
+        model=model,
+        tasks=mmlu_tasks(arguments.data, subjects),
+        task_manager=task_manager(),
+        num_fewshot=SHOTS,
+        batch_size=arguments.batch_size,
+        limit=arguments.limit,
+        log_samples=True,
+        bootstrap_iters=0,
+    )
+    evaluated = time.perf_counter()
+    assert results is not None, "only ranks other than 0 return nothing, and this is one process"
+    items = [item for subject in subjects for item in items_of(subject, results["samples"][f"mmlu_{subject}"])]
+    arguments.out.write_text("".join(json.dumps(item) + "\n" for item in items))
+    summary = {
+        "items": len(items),
+        "seconds": round(evaluated - loaded, 3),
+        "seconds_scoring": round(model.scoring_s, 3),
+        "seconds_total": round(time.perf_counter() - started, 3),
+        "context_tokens": model.context_tokens,
+        "truncated": model.truncated,
+    }
+    print(json.dumps(summary), flush=True)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="transformers folder")
+    parser.add_argument("--data", type=Path, required=True, help="folder with MMLU's dev/ and test/, or above it")
+    parser.add_argument("--subjects", required=True, help="a,b,c or all")
+    parser.add_argument("--batch-size", type=int, required=True)
+    parser.add_argument("--max-length", type=int, required=True, help="tokens; longer prompts lose their beginning")
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines: item, logliks, choice")
+    parser.add_argument("--limit", type=int, help="first rows of each subject")
+    return parser.parse_args()
+
+
+def items_of(subject: str, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The harness's samples of one subject in our three fields, by row."""
+    items = []
+    for sample in sorted(samples, key=lambda sample: sample["doc_id"]):
+        logliks = [float(loglik) for loglik, _ in sample["filtered_resps"]]
+        choice = logliks.index(max(logliks))
+        assert sample["acc"] == (choice == sample["target"]), f"{subject}/{sample['doc_id']}: not its own choice"
+        items.append({"item": f"{subject}/{sample['doc_id']}", "logliks": logliks, "choice": choice})
+    return items
+
+
+if __name__ == "__main__":
+    main()
