@@ -1,0 +1,1 @@
+"""From scores to the gap: pairing, verdict, slices; and what others measured, read as if we had."""
