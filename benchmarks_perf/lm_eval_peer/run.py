@@ -1,7 +1,8 @@
 """Score MMLU items with lm-evaluation-harness, for comparing answers and speed with ours. One JSON line at the end.
 
 Run by `.venv-peers/bin/python`, where the harness is; knows nothing of Parity. Writes for every item the four
-log-likelihoods the harness computed and the choice it takes (the first of the largest).
+log-likelihoods the harness computed and the choice it takes (the first of the largest). In the last line `seconds`
+is the evaluation without loading the model, `seconds_scoring` the part of it in tokenizing and forward passes.
 """
 
 import argparse
@@ -19,7 +20,8 @@ class WatchedHFLM(HFLM):
     """The harness's own model class, noting what it was asked and how long it took."""
 
     scoring_s = 0.0
-    context_tokens = 0
+    sequences = 0
+    input_tokens = 0
     truncated = 0
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
@@ -30,9 +32,11 @@ class WatchedHFLM(HFLM):
         return answers
 
     def _loglikelihood_tokens(self, requests: list[Any], *args: Any, **kwargs: Any) -> list[tuple[float, bool]]:
-        lengths = {context: len(ids) + len(option) for (context, _), ids, option in requests}
-        self.context_tokens += sum(lengths.values()) - len(lengths)
-        self.truncated += sum(length > self.max_length + 1 for length in lengths.values())
+        """Count what is computed: options that differ in their last token only share one sequence, others do not."""
+        sequences = {tuple(ids + option[:-1]): context for (context, _), ids, option in requests}
+        self.sequences += len(sequences)
+        self.input_tokens += sum(min(len(sequence), self.max_length) for sequence in sequences)
+        self.truncated += len({context for ids, context in sequences.items() if len(ids) > self.max_length})
         return super()._loglikelihood_tokens(requests, *args, **kwargs)
 
 
@@ -67,8 +71,9 @@ def main() -> None:
         "seconds": round(evaluated - loaded, 3),
         "seconds_scoring": round(model.scoring_s, 3),
         "seconds_total": round(time.perf_counter() - started, 3),
-        "context_tokens": model.context_tokens,
-        "truncated": model.truncated,
+        "sequences": model.sequences,
+        "input_tokens": model.input_tokens,
+        "prompts_truncated": model.truncated,
     }
     print(json.dumps(summary), flush=True)
 

@@ -1,0 +1,75 @@
+"""How a gap reads: the sentence first, then the counts behind it; and its JSON."""
+
+from dataclasses import asdict
+
+from parity.core.digests import Plain, plain
+from parity.core.gaps import Gap, Verdict
+from parity.reporting.page import Page, Sentence, Table, percent, points
+
+TONES = {Verdict.SUPERIOR: "green", Verdict.NON_INFERIOR: "green", Verdict.INFERIOR: "red"}
+
+
+def gap_json(gap: Gap) -> dict[str, Plain]:
+    """The gap with the keys other tools read; shares are fractions."""
+    fields = asdict(gap)
+    fields["missing"] = {**fields["missing"], "worst_case": gap.missing.worst_case}
+    return {key: plain(value) for key, value in fields.items()}
+
+
+def gap_page(gap: Gap, candidate: str, incumbent: str) -> Page:
+    """One comparison, whole."""
+    rows = (
+        ("items with both scores", f"{gap.n:,}"),
+        (f"{candidate} right", f"{gap.both + gap.only_candidate:,} ({percent(gap.candidate_accuracy)})"),
+        (f"{incumbent} right", f"{gap.both + gap.only_incumbent:,} ({percent(gap.incumbent_accuracy)})"),
+        ("both right / neither", f"{gap.both:,} / {gap.neither:,}"),
+        (f"flips: only {candidate} / only {incumbent}", f"{gap.only_candidate:,} / {gap.only_incumbent:,}"),
+        ("flips in all", percent(gap.flips)),
+        ("gap, points", points(gap.gap)),
+        (f"95 % interval ({gap.interval})", f"{points(gap.low)} to {points(gap.high)}"),
+        (f"one-sided bounds at alpha {gap.alpha:g}", f"{points(gap.bound_low)} / {points(gap.bound_high)}"),
+        ("McNemar p, exact (mid-p)", f"{gap.mcnemar_p:.3g} ({gap.mcnemar_mid_p:.3g})"),
+    )
+    tone = TONES.get(gap.verdict, "yellow") if gap.verdict else ""
+    blocks = [Sentence(sentence, tone) for sentence in verdict_sentences(gap, candidate, incumbent)]
+    return Page(f"{candidate} against {incumbent}", (*blocks, Table(("", "value"), rows)))
+
+
+def verdict_sentences(gap: Gap, candidate: str, incumbent: str) -> list[str]:
+    """What the numbers say, for people; what is missing is said, never left out."""
+    side = "ahead of" if gap.gap > 0 else "behind" if gap.gap < 0 else "level with"
+    distance = f"{100 * abs(gap.gap):.2f} points " if gap.gap else ""
+    sentences = [
+        f"{candidate} is {distance}{side} {incumbent} on {gap.n:,} items "
+        f"(95 % interval {points(gap.low)} to {points(gap.high)})."
+    ]
+    if gap.verdict is not None and gap.margin is not None:
+        sentences.append(_claim(gap))
+    if gap.missing.pairs:
+        sentences.append(_missing(gap))
+    return sentences
+
+
+def _claim(gap: Gap) -> str:
+    assert gap.verdict is not None
+    assert gap.margin is not None
+    at = f"at a margin of {100 * gap.margin:g} points, one-sided alpha {gap.alpha:g}"
+    text = f"{gap.verdict.sentence_word}: {gap.verdict.value} {at}."
+    if gap.verdict is Verdict.NON_INFERIOR and gap.worse:
+        text += " It is worse, by less than the margin."
+    if gap.verdict is Verdict.INCONCLUSIVE:
+        more = f"about {gap.items_needed:,} more items" if gap.items_needed else "no number of items"
+        text += f" At this gap and these flips, {more} would decide it (power 80 %)."
+    return text
+
+
+def _missing(gap: Gap) -> str:
+    missing = gap.missing
+    text = (
+        f"{missing.pairs:,} items lack a score ({missing.candidate:,} of the candidate's, "
+        f"{missing.incumbent:,} of the incumbent's)."
+    )
+    if missing.worst_case is not None:
+        text += f" Had all of them gone the worst way, the verdict would be {missing.worst_case.value}"
+        text += ", so nothing is claimed." if gap.verdict is Verdict.INCONCLUSIVE else "."
+    return text

@@ -1,0 +1,55 @@
+"""A page is a title and blocks; what it looks like is decided by whoever draws it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A paragraph. `tone` colours it where there are colours."""
+
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under named columns; the first column is left-aligned, the others right."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Lines drawn with characters, shown as they are."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    title: str
+    blocks: tuple[Heading | Sentence | Table | Figure, ...]
+
+
+def percent(fraction: float) -> str:
+    """A share in per cent with one digit.
+
+    >>> percent(0.79301)
+    '79.3 %'
+    """
+    return f"{100 * fraction:.1f} %"
+
+
+def points(fraction: float) -> str:
+    """A difference of shares in points, signed.
+
+    >>> points(-0.0528)
+    '-5.28'
+    """
+    return f"{100 * fraction:+.2f}"
