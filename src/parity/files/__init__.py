@@ -61,9 +61,9 @@ def digest_files(folder: Path, names: list[str]) -> str:
 
 
 def read_text(path: Path, what: str, error: type[ParityError]) -> str:
-    """The text of a UTF-8 file, or `error` naming what it should have been."""
+    """The text of a UTF-8 file with its line ends as they are, or `error` naming what it should have been."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")  # bytes: a carriage return can be part of the data
     except FileNotFoundError as missing:
         raise error(
             f"There is no {what} at {path}.", "Check the path; relative paths start at the current folder."

@@ -1,0 +1,99 @@
+"""Benchmark: frozen items, and the protocols by which they may be asked and marked.
+
+A protocol turns an item into a request and an output into a mark. Log-likelihood and generation are different
+measurements; one comparison uses one protocol.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from parity.core.digests import digest
+from parity.core.items import Item, Tag
+from parity.core.outputs import Failure, Generation, Loglikelihoods, Output
+from parity.core.prompts import Fit, Generate, Loglikelihood, Request, RequestId, RequestKind, Sampling, TextPrompt
+from parity.core.scores import Mark, Unscored, UnscoredReason
+from parity.errors import UsageError, did_you_mean
+from parity.marking import most_likely
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How items are asked and marked.
+
+    `sampling` is None for log-likelihood protocols, whose `continuations` are compared instead. `version` changes
+    with anything that changes a prompt or a mark.
+    """
+
+    name: str
+    version: str
+    prompt: Callable[[Item], TextPrompt]
+    continuations: Callable[[Item], tuple[str, ...]] | None = None
+    sampling: Sampling | None = None
+    read: Callable[[str, Item], Mark] | None = None
+    fit: Fit | None = None
+
+    @property
+    def kind(self) -> RequestKind:
+        return "generation" if self.sampling is not None else "loglikelihood"
+
+    def request(self, item: Item, draw: int = 0, fit: Fit | None = None) -> Request:
+        """What is asked for an item; the protocol's own window rule goes before the caller's."""
+        fit = self.fit or fit or Fit()
+        asked = RequestId(item.id, draw)
+        if self.sampling is not None:
+            return Generate(asked, self.prompt(item), self.sampling, fit)
+        assert self.continuations is not None
+        return Loglikelihood(asked, self.prompt(item), self.continuations(item), fit)
+
+    def mark(self, item: Item, output: Output) -> Mark:
+        """What an answer is worth. A technical failure is unscored, whatever the protocol."""
+        if isinstance(output, Failure):
+            return Unscored(UnscoredReason.FAILED, f"{output.kind.value}: {output.message}")
+        if isinstance(output, Loglikelihoods) and self.continuations is not None:
+            return most_likely(output.values, item.letters, item.targets)
+        if isinstance(output, Generation) and self.read is not None:
+            return self.read(output.text, item)
+        return Unscored(UnscoredReason.FAILED, f"a {type(output).__name__} where the protocol expects a {self.kind}")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Items and protocols. `groupings` are the tag kinds whose averages are reported, in that order."""
+
+    name: str
+    version: str
+    items: tuple[Item, ...]
+    protocols: Mapping[str, Protocol]
+    default_protocol: str
+    groupings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Digest of every item; prompts and marks are covered by the protocol's version and the requests."""
+        return digest((self.name, self.version, self.items))
+
+    def protocol(self, name: str | None) -> Protocol:
+        """A protocol by name, or the default one.
+
+        Raises:
+            UsageError: no such protocol.
+        """
+        name = name or self.default_protocol
+        if name not in self.protocols:
+            raise UsageError(f"{self.name} has no protocol {name!r}.", did_you_mean(name, list(self.protocols)))
+        return self.protocols[name]
+
+    def only(self, wanted: tuple[Tag, ...]) -> "Benchmark":
+        """The items with any of the wanted tags.
+
+        Raises:
+            UsageError: no item has a wanted tag.
+        """
+        if not wanted:
+            return self
+        known = {tag for item in self.items for tag in item.tags}
+        for tag in wanted:
+            if tag not in known:
+                raise UsageError(f"No item of {self.name} is tagged {tag}.", did_you_mean(str(tag), [*map(str, known)]))
+        kept = tuple(item for item in self.items if set(item.tags) & set(wanted))
+        return Benchmark(self.name, self.version, kept, self.protocols, self.default_protocol, self.groupings)
