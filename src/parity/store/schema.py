@@ -1,0 +1,77 @@
+"""Tables, and the numbered migrations that make them. A migration that has been released is never edited."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text, inspect
+
+metadata = MetaData()
+
+migrations = Table("migrations", metadata, Column("number", Integer, primary_key=True), Column("at", Float))
+
+# One answer of one model to one request. `request` is its fingerprint; equal work is found here, whichever run did it.
+answers = Table(
+    "answers",
+    metadata,
+    Column("identity", String(64), primary_key=True),
+    Column("item", Text, primary_key=True),
+    Column("draw", Integer, primary_key=True),
+    Column("request", String(64), primary_key=True),
+    Column("output", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(12), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("benchmark", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("identity", String(64), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("items", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("finished", Float),
+)
+
+# What a finished run says of each item, in the run's order; `score` is null for an unscored item.
+marks = Table(
+    "marks",
+    metadata,
+    Column("run_id", String(12), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("item", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("request", String(64), nullable=False),
+    Column("score", Float),
+    Column("answer", Text, nullable=False),
+    Column("outside", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+
+def _first(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[answers, runs, marks])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+
+
+def migrate(connection: Connection, now: float) -> int:
+    """Bring a database up to date inside the caller's transaction; returns the version found.
+
+    A version above `len(MIGRATIONS)` was written by a newer Parity and is left alone.
+    """
+    if not inspect(connection).has_table("migrations"):
+        metadata.create_all(connection, tables=[migrations])
+    done = {row.number for row in connection.execute(migrations.select())}
+    found = max(done, default=0)
+    for number, step in enumerate(MIGRATIONS, start=1):
+        if number not in done:
+            step(connection)
+            connection.execute(migrations.insert().values(number=number, at=now))
+    return found

@@ -1,0 +1,237 @@
+"""The workspace: a folder (`.parity/`) with a database, locks and reports. Safe for several processes at once.
+
+SQLite in WAL mode: readers never block, writers wait for each other, and what was committed survives kill -9.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DatabaseError
+
+from parity.core.digests import canonical
+from parity.core.outputs import Output, decode_output, encode_output
+from parity.core.prompts import Request, RequestId, RequestKind, fingerprint
+from parity.core.runs import Marked, RunKey
+from parity.core.scores import Mark, Score, Unscored, UnscoredReason
+from parity.errors import DataError, StoreError
+from parity.files import disk_error, locked
+from parity.store import schema
+
+BUSY_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One row of the history. `status` is "asking" until the last mark is written, then "done"."""
+
+    run_id: str
+    model: str
+    benchmark: str
+    protocol: str
+    kind: RequestKind
+    identity: str
+    status: str
+    items: int
+    created: float
+    finished: float | None
+    key: dict[str, Any]
+
+
+class Workspace:
+    """Opens or makes the workspace at a folder.
+
+    Raises:
+        StoreError: the folder cannot be written, the database is broken or from a newer Parity.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self.database = folder / "parity.db"
+        self._clock = clock
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, folder) from error
+        # No transactions of the driver's own: `_begin` opens them.
+        self._engine = sa.create_engine(
+            f"sqlite:///{self.database}", connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None}
+        )
+        sa.event.listen(self._engine, "connect", _pragmas)
+        sa.event.listen(self._engine, "begin", _begin)
+        with self.lock("migrations"), self._transaction() as connection:
+            found = schema.migrate(connection, self._clock())
+        if found > len(schema.MIGRATIONS):
+            raise StoreError(f"{self.database} was written by a newer Parity (version {found}).", "Upgrade Parity.")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def lock(self, name: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+        """A lock between processes; freed when its holder dies."""
+        return locked(self.folder / "locks" / f"{name}.lock", on_wait)
+
+    def put_answer(self, identity: str, request: Request, output: Output) -> None:
+        """Write one answer, for good before this returns. An answer asked again replaces its failure."""
+        row = {
+            "identity": identity,
+            "item": request.id.item,
+            "draw": request.id.draw,
+            "request": fingerprint(request),
+        }
+        table = schema.answers
+        with self._transaction() as connection:
+            connection.execute(table.delete().where(*(table.c[key] == value for key, value in row.items())))
+            connection.execute(table.insert().values(**row, output=encode_output(output), at=self._clock()))
+
+    def answers(self, identity: str, requests: Iterable[Request]) -> dict[RequestId, Output]:
+        """The stored answers to these requests; nothing for those never answered."""
+        wanted = {(request.id.item, request.id.draw, fingerprint(request)): request.id for request in requests}
+        table = schema.answers
+        found = {}
+        with self._reading() as connection:
+            for row in connection.execute(table.select().where(table.c.identity == identity)):
+                request_id = wanted.get((row.item, row.draw, row.request))
+                if request_id is not None:
+                    found[request_id] = decode_output(row.output)
+        return found
+
+    def begin_run(self, key: RunKey, items: int) -> None:
+        """Record that a run is being asked; a run known already is left as it is."""
+        table = schema.runs
+        with self._transaction() as connection:
+            known = connection.execute(table.select().where(table.c.run_id == key.run_id)).first()
+            if known is not None:
+                if known.digest != key.digest:
+                    raise StoreError(f"Two different runs share the id {key.run_id}.", "Use another workspace.")
+                return
+            connection.execute(
+                table.insert().values(
+                    run_id=key.run_id,
+                    digest=key.digest,
+                    model=key.identity.model,
+                    benchmark=key.benchmark,
+                    protocol=key.protocol,
+                    kind=key.kind,
+                    identity=key.identity.digest,
+                    key=canonical(key),
+                    status="asking",
+                    items=items,
+                    created=self._clock(),
+                )
+            )
+
+    def finish_run(self, run_id: str, marked: Iterable[tuple[Marked, str]]) -> None:
+        """Write the marks of a run, each with the fingerprint of what was asked, and call it done: all or nothing."""
+        rows = [
+            {"run_id": run_id, "position": position, "request": request, **_mark_row(entry)}
+            for position, (entry, request) in enumerate(marked)
+        ]
+        with self._transaction() as connection:
+            connection.execute(schema.marks.delete().where(schema.marks.c.run_id == run_id))
+            if rows:
+                connection.execute(schema.marks.insert(), rows)
+            done = schema.runs.update().where(schema.runs.c.run_id == run_id)
+            connection.execute(done.values(status="done", finished=self._clock()))
+
+    def runs(self) -> list[RunRecord]:
+        """Every run, oldest first."""
+        with self._reading() as connection:
+            return [_record(row) for row in connection.execute(schema.runs.select().order_by(schema.runs.c.created))]
+
+    def run(self, prefix: str) -> RunRecord:
+        """The one run whose id begins with `prefix`.
+
+        Raises:
+            DataError: none, or several.
+        """
+        found = [record for record in self.runs() if record.run_id.startswith(prefix)]
+        if len(found) != 1:
+            what = "No run" if not found else f"{len(found)} runs"
+            raise DataError(f"{what} in {self.folder} with id {prefix!r}.", "List them with: parity runs")
+        return found[0]
+
+    def marks(self, run_id: str) -> list[Marked]:
+        """The marks of a finished run, in its order."""
+        table = schema.marks
+        with self._reading() as connection:
+            rows = connection.execute(table.select().where(table.c.run_id == run_id).order_by(table.c.position))
+            return [Marked(row.item, _mark(row), tuple(map(tuple, json.loads(row.tags)))) for row in rows]
+
+    def outputs(self, run_id: str) -> list[tuple[RequestId, str, Output]]:
+        """What was answered in a finished run: request id, fingerprint, output, in its order."""
+        identity = self.run(run_id).identity
+        table, marks = schema.answers, schema.marks
+        joined = table.join(marks, sa.and_(table.c.item == marks.c.item, table.c.request == marks.c.request))
+        query = sa.select(table).select_from(joined).where(marks.c.run_id == run_id, table.c.identity == identity)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(marks.c.position, table.c.draw)).all()
+        return [(RequestId(row.item, row.draw), row.request, decode_output(row.output)) for row in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DatabaseError as error:
+            raise _store_error(error, self.database) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect().execution_options(reading=True) as connection:
+                yield connection
+        except DatabaseError as error:
+            raise _store_error(error, self.database) from error
+
+
+def _begin(connection: sa.Connection) -> None:
+    # IMMEDIATE takes the write lock up front, so that two writers wait for each other instead of failing half-way.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # A killed process loses nothing; only a power cut can lose the last answers, never the file.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _store_error(error: DatabaseError, path: Path) -> StoreError:
+    text = str(error.orig)
+    todo = "Check the folder and run the same command again."
+    if "full" in text:
+        todo = "Free some space and run the same command again: what was answered is kept."
+    elif "locked" in text:
+        todo = "Another process is writing; wait for it or use another --workspace."
+    elif "malformed" in text or "not a database" in text:
+        todo = "The file is damaged: move it away to begin anew, or restore a copy."
+    return StoreError(f"{path}: {text}.", todo)
+
+
+def _mark_row(entry: Marked) -> dict[str, Any]:
+    tags = json.dumps(entry.tags, ensure_ascii=False)
+    if isinstance(entry.mark, Score):
+        mark = entry.mark
+        values: dict[str, Any] = {"score": mark.value, "answer": mark.answer, "outside": int(mark.outside)}
+        return {"item": entry.item, "tags": tags, **values, "reason": "", "detail": ""}
+    unscored = {"reason": entry.mark.reason.value, "detail": entry.mark.detail}
+    return {"item": entry.item, "tags": tags, "score": None, "answer": "", "outside": 0, **unscored}
+
+
+def _mark(row: Any) -> Mark:
+    if row.score is None:
+        return Unscored(UnscoredReason(row.reason), row.detail)
+    return Score(row.score, row.answer, bool(row.outside))
+
+
+def _record(row: Any) -> RunRecord:
+    fields = {name: getattr(row, name) for name in RunRecord.__slots__ if name != "key"}
+    return RunRecord(**fields, key=json.loads(row.key))

@@ -1,0 +1,97 @@
+"""Runs: everything asked once, kept as it comes, within the budget."""
+
+import pytest
+
+from parity.core.outputs import Failure, FailureKind, Generation, Usage
+from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
+from parity.core.refs import ModelRef
+from parity.engines.dummy import DummyEngine
+from parity.errors import BudgetExceeded, EngineError
+from parity.runs.plan import requests_digest, shuffled
+from parity.runs.runner import Budget, ask, most_tokens
+from parity.store import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    opened = Workspace(tmp_path / "w")
+    yield opened
+    opened.close()
+
+
+def questions(count):
+    return [Generate(RequestId(f"i{at}"), TextPrompt(f"question {at}"), Sampling(3)) for at in range(count)]
+
+
+class Counting(DummyEngine):
+    def __init__(self, options="", output=None):
+        super().__init__(ModelRef.parse(f"dummy:{options}"))
+        self.asked, self.output = [], output
+
+    def answer(self, requests):
+        for request in requests:
+            self.asked.append(request.id)
+            yield request.id, self.output or self._output(request)
+
+
+def test_nothing_is_asked_twice(workspace):
+    engine = Counting()
+    first = ask(engine, questions(600), workspace)
+    again = ask(engine, questions(700), workspace)
+    assert (first.new, again.new) == (600, 100)
+    assert len(engine.asked) == len(set(engine.asked)) == 700
+    assert {key: again.outputs[key] for key in first.outputs} == first.outputs
+
+
+def test_another_model_shares_nothing(workspace):
+    ask(Counting(), questions(5), workspace)
+    assert ask(Counting("seed=1"), questions(5), workspace).new == 5
+
+
+def test_a_passing_failure_is_asked_again_and_a_lasting_one_is_kept(workspace):
+    ask(Counting(output=Failure(FailureKind.ENGINE, "busy")), questions(3), workspace)
+    assert ask(Counting(), questions(3), workspace).new == 3
+    ask(Counting("seed=2", Failure(FailureKind.CONTEXT_EXCEEDED, "long")), questions(3), workspace)
+    assert ask(Counting("seed=2"), questions(3), workspace).new == 0
+
+
+def test_a_token_budget_is_never_passed_and_the_rest_comes_later(workspace):
+    requests = questions(50)
+    limit = 10 * most_tokens(requests[0])
+    spend = Counting(output=Generation("x", "stop", Usage(most_tokens(requests[0]), 0)))
+    with pytest.raises(BudgetExceeded, match=r"\d+ of 50 items are answered"):
+        ask(spend, requests, workspace, Budget(tokens=limit))
+    assert 8 <= len(spend.asked) <= 10
+    answered = len(spend.asked)
+    assert ask(spend, requests, workspace).new == 50 - answered
+    assert len(spend.asked) == 50
+
+
+def test_a_time_budget_stops(workspace):
+    with pytest.raises(BudgetExceeded, match="0 seconds"):
+        ask(Counting(), questions(5), workspace, Budget(seconds=0.0))
+
+
+class Broken(Counting):
+    def __init__(self, behaviour):
+        super().__init__()
+        self.behaviour = behaviour
+
+    def answer(self, requests):
+        answers = list(super().answer(requests))
+        return iter(answers[:-1] if self.behaviour == "omits" else [*answers, answers[0]])
+
+
+@pytest.mark.parametrize(("behaviour", "message"), [("omits", "without an answer"), ("repeats", "was not asked")])
+def test_an_engine_that_miscounts_is_caught(workspace, behaviour, message):
+    with pytest.raises(EngineError, match=message):
+        ask(Broken(behaviour), questions(4), workspace)
+
+
+def test_any_beginning_of_the_order_is_the_same():
+    assert shuffled(questions(200))[:50] != questions(50)
+    few, many = shuffled(questions(100)), shuffled(questions(200))
+    kept = [request for request in many if request in few]
+    assert kept == few
+    assert shuffled(questions(9), seed=1) != shuffled(questions(9))
+    assert requests_digest(few) != requests_digest(few[:-1])

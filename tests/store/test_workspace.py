@@ -1,0 +1,108 @@
+"""The workspace: what was written is there, whoever writes beside it and whatever the disk does."""
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from parity.core.outputs import Generation
+from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
+from parity.core.runs import Identity, Marked, RunKey
+from parity.core.scores import Score, Unscored, UnscoredReason
+from parity.errors import DataError, StoreError
+from parity.store import Workspace
+
+KEY = RunKey(Identity("dummy:", "d", "dummy"), "mmlu", "b", "letter", "generation", "none", "r")
+
+
+def question(at):
+    return Generate(RequestId(f"i{at}"), TextPrompt(f"q{at}"), Sampling(1))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    opened = Workspace(tmp_path / "w", clock=lambda: 1.5)
+    yield opened
+    opened.close()
+
+
+def test_a_run_comes_back_as_it_was(workspace):
+    marked = [
+        Marked("a", Score(1.0, "A"), (("subject", "x"),)),
+        Marked("b", Unscored(UnscoredReason.TIE, "A and B")),
+        Marked("c", Score(0.0, "To", outside=True)),
+    ]
+    workspace.begin_run(KEY, 3)
+    assert workspace.run(KEY.run_id[:4]).status == "asking"
+    workspace.finish_run(KEY.run_id, [(entry, "r") for entry in marked])
+    assert workspace.marks(KEY.run_id) == marked
+    record = workspace.run(KEY.run_id)
+    assert (record.status, record.items, record.finished) == ("done", 3, 1.5)
+    with pytest.raises(DataError, match="No run"):
+        workspace.run("zzz")
+
+
+def test_answers_are_found_by_what_was_asked(workspace):
+    workspace.put_answer("me", question(1), Generation("A", "stop"))
+    changed = Generate(RequestId("i1"), TextPrompt("q1!"), Sampling(1))
+    assert workspace.answers("me", [question(1), question(2)]) == {RequestId("i1"): Generation("A", "stop")}
+    assert workspace.answers("me", [changed]) == {}
+    assert workspace.answers("you", [question(1)]) == {}
+
+
+def test_a_full_database_is_a_clear_error_and_loses_nothing(workspace):
+    workspace.put_answer("me", question(0), Generation("A", "stop"))
+    from sqlalchemy import event
+
+    event.listen(workspace._engine, "checkout", lambda raw, *_: raw.execute("PRAGMA max_page_count = 40"))
+
+    def fill():
+        for at in range(1, 200):
+            workspace.put_answer("me", question(at), Generation("A" * 4000, "stop"))
+
+    with pytest.raises(StoreError, match="full"):
+        fill()
+    assert workspace.answers("me", [question(0)]) == {RequestId("i0"): Generation("A", "stop")}
+
+
+def test_broken_newer_and_unwritable_databases(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "parity.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        Workspace(tmp_path / "a")
+    Workspace(tmp_path / "b").close()
+    raw = sqlite3.connect(tmp_path / "b" / "parity.db")
+    raw.execute("INSERT INTO migrations VALUES (99, 0)")
+    raw.commit()
+    raw.close()
+    with pytest.raises(StoreError, match="newer Parity"):
+        Workspace(tmp_path / "b")
+    with pytest.raises(StoreError, match="proc"):
+        Workspace(tmp_path.__class__("/proc/nothing"))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from parity.core.outputs import Generation
+from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
+from parity.store import Workspace
+workspace = Workspace(Path(sys.argv[1]))
+for at in range(150):
+    item = f"{sys.argv[2]}-{at}"
+    workspace.put_answer("me", Generate(RequestId(item), TextPrompt(item), Sampling(1)), Generation(item, "stop"))
+"""
+
+
+def test_two_processes_write_at_once(tmp_path):
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "w"), name], stderr=subprocess.PIPE)
+        for name in ("one", "two")
+    ]
+    for writer in writers:
+        _, problem = writer.communicate(timeout=120)
+        assert writer.returncode == 0, problem.decode()
+    raw = sqlite3.connect(tmp_path / "w" / "parity.db")
+    assert raw.execute("SELECT count(*) FROM answers").fetchone() == (300,)
+    raw.close()
