@@ -15,6 +15,7 @@ app = App(
     help_flags=["--help", "-h"],
     version_flags=["--version"],
 )
+app.command("parity.cli.measure:measure", name="measure")
 app.command("parity.cli.gap:gap", name="gap")
 
 

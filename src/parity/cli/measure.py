@@ -1,0 +1,148 @@
+"""`parity measure`: ask models the same items, and say how far the candidates are from the incumbent."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from parity.cli.progress import showing
+from parity.engines.open import EngineOptions
+from parity.errors import UsageError, listed
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What to measure.
+
+    Parameters
+    ----------
+    candidates
+        Open models: a folder of safetensors, replay:FILE, dummy: (see docs/measure.md).
+    against
+        The incumbent that a candidate would replace.
+    benchmark
+        Benchmark name, such as mmlu.
+    data
+        Folder that holds the benchmark's files.
+    protocol
+        How items are asked and marked; the benchmark's default if not given.
+    only
+        Only items with this tag, such as subject=anatomy. May be repeated.
+    margin
+        The loss you tolerate, as a fraction: 0.02 is two points. Without it there is no verdict.
+    alpha
+        One-sided chance of a false claim.
+    max_items
+        Ask only so many items, drawn at random; more can be asked later.
+    max_tokens
+        Stop before more tokens than this are used by one model.
+    overflow
+        A prompt longer than the context: an error for that item, or cut from the left and counted.
+    engine
+        How local models run.
+    """
+
+    candidates: tuple[str, ...]
+    against: str | None = None
+    benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "mmlu"
+    data: Path | None = None
+    protocol: str | None = None
+    only: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    margin: float | None = None
+    alpha: float = 0.05
+    max_items: int | None = None
+    max_tokens: int | None = None
+    overflow: Literal["error", "truncate"] = "error"
+    engine: Annotated[EngineOptions, Parameter(name="*")] = field(default_factory=EngineOptions)
+
+
+def measure(
+    spec: Measure,
+    *,
+    workspace: Path = Path(".parity"),
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Ask every model the same items by the same protocol, and compare each candidate with the incumbent.
+
+    Every answer is kept as it comes: stop at any time and run the same command to go on.
+
+    Parameters
+    ----------
+    workspace
+        Folder that keeps answers, runs and reports.
+    json_
+        Print one JSON object and nothing else; shares are fractions.
+    """
+    from rich.console import Console
+
+    from parity.benchmarks.catalog import open_benchmark
+    from parity.core.items import Tag
+    from parity.core.prompts import Fit
+    from parity.core.refs import ModelRef
+    from parity.files import write_atomic
+    from parity.measurement.measure import MeasureSpec
+    from parity.measurement.measure import measure as run
+    from parity.reporting.markdown import write
+    from parity.reporting.measurements import measurement_json, measurement_page
+    from parity.reporting.terminal import draw
+    from parity.runs.runner import Budget
+    from parity.store import Workspace
+
+    _check(spec)
+    refs = tuple(ModelRef.parse(name) for name in spec.candidates)
+    incumbent = ModelRef.parse(spec.against) if spec.against else None
+    benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
+    plan = MeasureSpec(
+        refs,
+        incumbent,
+        spec.protocol,
+        spec.margin,
+        spec.alpha,
+        spec.max_items,
+        Fit(spec.overflow),
+        Budget(tokens=spec.max_tokens),
+        spec.engine,
+    )
+    opened = Workspace(workspace)
+    try:
+        with showing(enabled=not json_) as progress:
+            found = run(plan, benchmark, opened, progress)
+    finally:
+        opened.close()
+    page, data = measurement_page(found), measurement_json(found)
+    name = "-".join(measured.run_id for measured in found.measured[:3])
+    reports = workspace / "reports"
+    written = [
+        write_atomic(reports / f"{name}.md", write(page)),
+        write_atomic(reports / f"{name}.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n"),
+    ]
+    if json_:
+        sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        draw(page, console)
+        console.print("\nKept: " + ", ".join(map(str, written)))
+    verdicts = [comparison.gap.verdict for comparison in found.comparisons if comparison.gap.verdict]
+    return min((verdict.exit_code for verdict in verdicts), key=lambda code: (code == 10, code), default=0)
+
+
+def _check(spec: Measure) -> None:
+    problems = []
+    if not spec.candidates:
+        problems.append("name at least one model")
+    if spec.margin is not None and not 0 < spec.margin < 1:
+        problems.append(f"--margin {spec.margin:g} is not a fraction between 0 and 1 (two points are 0.02)")
+    if spec.margin is not None and spec.against is None:
+        problems.append("--margin compares with an incumbent: name it with --against")
+    if not 0 < spec.alpha < 0.5:
+        problems.append(f"--alpha {spec.alpha:g} is not between 0 and 0.5")
+    for flag, value in (("--max-items", spec.max_items), ("--max-tokens", spec.max_tokens)):
+        if value is not None and value < 1:
+            problems.append(f"{flag} {value} is not at least 1")
+    problems += [f"--only {tag} is not KIND=VALUE, such as subject=anatomy" for tag in spec.only if "=" not in tag]
+    if problems:
+        raise UsageError("This cannot be measured:\n" + listed(problems), "See parity measure --help.")

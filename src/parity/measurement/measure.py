@@ -1,0 +1,211 @@
+"""measure: ask every model the same items by the same protocol, mark the answers, compare candidates to incumbent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from parity.benchmarks.base import Benchmark, Protocol
+from parity.core.gaps import Gap
+from parity.core.items import Item, Tag
+from parity.core.outputs import Failure, Output, Usage
+from parity.core.prompts import Fit, RequestId, fingerprint
+from parity.core.refs import ModelRef
+from parity.core.runs import Marked, RunKey
+from parity.core.scores import Score, Unscored, UnscoredReason
+from parity.engines.base import Engine
+from parity.engines.open import EngineOptions, open_engine
+from parity.errors import Unscorable, UsageError
+from parity.measurement.comparison import compare, pair, scores_of, slice_gaps
+from parity.runs.plan import requests_digest, shuffled
+from parity.runs.runner import Budget, ask
+from parity.store import Workspace
+
+# More ties and NaN than this share means the model or its precision is broken, not the items.
+UNSCORABLE_SHARE = 0.001
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSpec:
+    """What is measured: models, items, protocol, and what counts as parity."""
+
+    candidates: tuple[ModelRef, ...]
+    incumbent: ModelRef | None = None
+    protocol: str | None = None
+    margin: float | None = None
+    alpha: float = 0.05
+    max_items: int | None = None
+    fit: Fit = field(default_factory=Fit)
+    budget: Budget = field(default_factory=Budget)
+    options: EngineOptions = field(default_factory=EngineOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model's run: marks in item order, what it used, and seconds of engine time an answer."""
+
+    run_id: str
+    model: ModelRef
+    marks: tuple[Marked, ...]
+    usage: Usage
+    latencies_s: tuple[float, ...]
+    reasons: tuple[tuple[str, int], ...]
+
+    @property
+    def scores(self) -> list[float]:
+        return [marked.mark.value for marked in self.marks if isinstance(marked.mark, Score)]
+
+    @property
+    def outside(self) -> int:
+        return sum(isinstance(marked.mark, Score) and marked.mark.outside for marked in self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A candidate against the incumbent: the gap of all items and of every slice."""
+
+    candidate: Measured
+    incumbent: Measured
+    gap: Gap
+    slices: dict[Tag, Gap] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All that `measure` found."""
+
+    benchmark: str
+    version: str
+    protocol: str
+    items: int
+    population: int
+    groupings: tuple[str, ...]
+    measured: tuple[Measured, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def measure(
+    spec: MeasureSpec, benchmark: Benchmark, workspace: Workspace, on_progress: Progress | None = None
+) -> Measurement:
+    """Measure every model of `spec` on the same items and compare each candidate with the incumbent.
+
+    Raises:
+        UsageError: a model cannot be asked by this protocol (the message offers one that all can).
+        EngineError, ModelError, BudgetExceeded: what was answered is kept in the workspace.
+        Unscorable: too many ties or NaN for the number to be trusted.
+    """
+    protocol = benchmark.protocol(spec.protocol)
+    items = chosen(benchmark, protocol, spec.max_items)
+    models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
+    measured = {}
+    for model in models:
+        engine = open_engine(model, spec.options)
+        try:
+            _check_kind(engine, benchmark, protocol)
+            measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, on_progress)
+        finally:
+            engine.close()
+    comparisons = []
+    if spec.incumbent:
+        theirs = measured[spec.incumbent]
+        for ours in (measured[candidate] for candidate in spec.candidates):
+            pairs = pair(scores_of(ours.marks), scores_of(theirs.marks))
+            gap = compare(pairs, spec.margin, spec.alpha, len(benchmark.items))
+            comparisons.append(Comparison(ours, theirs, gap, slice_gaps(ours.marks, theirs.marks, spec.alpha)))
+    return Measurement(
+        benchmark.name,
+        benchmark.version,
+        protocol.name,
+        len(items),
+        len(benchmark.items),
+        benchmark.groupings,
+        tuple(measured.values()),
+        tuple(comparisons),
+    )
+
+
+def chosen(benchmark: Benchmark, protocol: Protocol, max_items: int | None) -> list[Item]:
+    """The items in random, reproducible order; a smaller `max_items` is the beginning of a larger one."""
+    by_id = {item.id: item for item in benchmark.items}
+    order = shuffled([protocol.request(item) for item in benchmark.items])
+    return [by_id[request.id.item] for request in order[:max_items]]
+
+
+def measure_one(
+    engine: Engine,
+    benchmark: Benchmark,
+    protocol: Protocol,
+    items: list[Item],
+    spec: MeasureSpec,
+    workspace: Workspace,
+    on_progress: Progress | None,
+) -> Measured:
+    """Ask one model, mark its answers, and write the run."""
+    requests = [protocol.request(item, fit=spec.fit) for item in items]
+    key = RunKey(
+        engine.identity,
+        benchmark.name,
+        benchmark.digest,
+        f"{protocol.name} {protocol.version}",
+        protocol.kind,
+        "none",
+        requests_digest(requests),
+    )
+    name = engine.model.short
+
+    def progress(done: int, total: int) -> None:
+        if on_progress:
+            on_progress(name, done, total)
+
+    def waiting() -> None:
+        if on_progress:
+            on_progress(f"{name}: another process is asking the same; waiting for it", 0, len(requests))
+
+    with workspace.lock(key.identity.digest[:16], waiting):
+        workspace.begin_run(key, len(items))
+        outputs = ask(engine, requests, workspace, spec.budget, progress).outputs
+        marks = [Marked(item.id, protocol.mark(item, outputs[RequestId(item.id)]), item.tags) for item in items]
+        _check_scorable(engine, marks)
+        workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)))
+    return _summary(key.run_id, engine.model, marks, [outputs[request.id] for request in requests])
+
+
+def _summary(run_id: str, model: ModelRef, marks: list[Marked], outputs: list[Output]) -> Measured:
+    usage, latencies = Usage(), []
+    for output in outputs:
+        if not isinstance(output, Failure):
+            usage += output.usage
+            latencies.append(output.latency_s)
+    reasons: dict[str, int] = {}
+    for marked in marks:
+        if isinstance(marked.mark, Unscored):
+            reasons[marked.mark.reason.value] = reasons.get(marked.mark.reason.value, 0) + 1
+    return Measured(run_id, model, tuple(marks), usage, tuple(latencies), tuple(sorted(reasons.items())))
+
+
+def _check_kind(engine: Engine, benchmark: Benchmark, protocol: Protocol) -> None:
+    kinds = engine.capabilities.kinds
+    if protocol.kind in kinds:
+        return
+    offers = [other.name for other in benchmark.protocols.values() if other.kind in kinds]
+    raise UsageError(
+        f"{engine.model} cannot be asked by {protocol.name!r}, which needs {protocol.kind}; it offers "
+        f"{' and '.join(sorted(kinds)) or 'nothing'}. Log-likelihoods and written answers are never compared.",
+        f"Measure all models with --protocol {offers[0]}." if offers else "No protocol of this benchmark fits it.",
+    )
+
+
+def _check_scorable(engine: Engine, marks: list[Marked]) -> None:
+    """Ties and NaN above the limit stop the run, with the likely cause."""
+    found = {UnscoredReason.TIE: 0, UnscoredReason.NOT_A_NUMBER: 0}
+    for marked in marks:
+        if isinstance(marked.mark, Unscored) and marked.mark.reason in found:
+            found[marked.mark.reason] += 1
+    ties, nans = found.values()
+    # A handful in a short run is luck, not a diagnosis: from the second on the share decides.
+    if ties + nans > max(1.0, UNSCORABLE_SHARE * len(marks)):
+        cause = "NaN comes from overflow or broken weights" if nans else "Ties come from too coarse a number type"
+        raise Unscorable(
+            f"{engine.model}: {nans} answers are NaN and {ties} are ties, of {len(marks)}; "
+            f"at most {100 * UNSCORABLE_SHARE:g} % is accepted. {cause}.",
+            "Try --dtype float32, and check the weights with another tool.",
+        )
