@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help install test test-all check clean
+.PHONY: help install demo test test-all check peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: check ## everything that fits in 15 minutes on 2 cores
 
 test-all: check ## also what needs .venv-peers
 	$(BIN)/python -m pytest -n 2
+
+peers: ## build .venv-peers, the tools we measure against (idempotent)
+	$(PYTHON) benchmarks_perf/peers.py
 
 clean: ## remove the environments and caches
 	rm -rf $(VENV) .venv-peers .mypy_cache .pytest_cache .ruff_cache

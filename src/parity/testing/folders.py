@@ -9,7 +9,7 @@ import gzip
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from parity.errors import ModelError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
-    from transformers import PreTrainedTokenizerBase
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 _UNK, _BOS, _EOS, _FIRST_BYTE, _FIRST_LEARNED = 0, 1, 2, 3, 259
 _SPACE = "\u2581"  # SentencePiece writes a space inside a piece as this block
@@ -28,8 +28,8 @@ _EXPORT_HINT = "Export it with llama2.c's export.py --version 0 (fp32), or downl
 
 
 @dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    """The seven numbers at the head of a llama2.c checkpoint; sizes in elements, `context` in tokens."""
+class _Shape:
+    """What a llama2.c checkpoint's header says: sizes in elements, `context` in tokens, in the header's order."""
 
     dim: int
     ffn: int
@@ -74,8 +74,6 @@ def llama2c_folder(weights: Path, vocabulary: Path, folder: Path, context_tokens
     Raises:
         ModelError: a file is missing, truncated, of another version, or the two do not belong together.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     header, blocks = _read_checkpoint(weights)
     pieces = _read_vocabulary(vocabulary)
     if len(pieces) != header.vocabulary:
@@ -83,24 +81,11 @@ def llama2c_folder(weights: Path, vocabulary: Path, folder: Path, context_tokens
             f"{weights} has a vocabulary of {header.vocabulary} pieces, {vocabulary} has {len(pieces)}.",
             "Pass the vocabulary file the model was trained with.",
         )
-    config = LlamaConfig(
-        vocab_size=header.vocabulary,
-        hidden_size=header.dim,
-        intermediate_size=header.ffn,
-        num_hidden_layers=header.layers,
-        num_attention_heads=header.heads,
-        num_key_value_heads=header.kv_heads,
-        max_position_embeddings=context_tokens or header.context,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=header.tied,
-        bos_token_id=_BOS,
-        eos_token_id=_EOS,
-        dtype="float32",
-    )
-    model = LlamaForCausalLM(config)
+    window = context_tokens or header.context
+    model = _untrained(replace(header, context=window), _BOS, _EOS)
     model.load_state_dict(dict(_transformers_tensors(header, blocks)), strict=True)
     model.save_pretrained(folder)
-    _save_sentencepiece_like(pieces, config.max_position_embeddings, folder)
+    _save_sentencepiece_like(pieces, window, folder)
     return folder
 
 
@@ -130,7 +115,6 @@ def random_llama_folder(  # noqa: PLR0913 - the sizes of a Llama are what they a
         ModelError: fewer rows than the tokenizer has ids, or sizes that do not divide.
     """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     rows = vocabulary or len(tokenizer)
     if rows < len(tokenizer):
@@ -140,21 +124,8 @@ def random_llama_folder(  # noqa: PLR0913 - the sizes of a Llama are what they a
             f"{hidden=} {heads=} {kv_heads=} do not divide.",
             "Choose hidden as a multiple of heads, and heads of kv_heads.",
         )
-    config = LlamaConfig(
-        vocab_size=rows,
-        hidden_size=hidden,
-        intermediate_size=ffn,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        max_position_embeddings=context_tokens,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        dtype="float32",
-    )
-    model = LlamaForCausalLM(config)
+    shape = _Shape(hidden, ffn, layers, heads, kv_heads, rows, context_tokens, tied=True)
+    model = _untrained(shape, tokenizer.bos_token_id, tokenizer.eos_token_id)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -202,7 +173,7 @@ def qwen_tokenizer(source: Path) -> "PreTrainedTokenizerBase":
     )
 
 
-def _read_checkpoint(path: Path) -> tuple[_Checkpoint, "dict[str, Tensor]"]:
+def _read_checkpoint(path: Path) -> tuple[_Shape, "dict[str, Tensor]"]:
     """The header and every block as a float32 tensor of its shape."""
     import torch
 
@@ -213,7 +184,7 @@ def _read_checkpoint(path: Path) -> tuple[_Checkpoint, "dict[str, Tensor]"]:
     numbers = (dim, ffn, layers, heads, kv_heads, abs(signed_vocabulary), context)
     if min(numbers) < 1 or dim % heads or heads % kv_heads or (dim // heads) % 2:
         raise ModelError(f"{path} does not start with a llama2.c header: {numbers}.", _EXPORT_HINT)
-    header = _Checkpoint(*numbers, tied=signed_vocabulary > 0)
+    header = _Shape(*numbers, tied=signed_vocabulary > 0)
     sizes = [prod(shape) for _, shape in header.blocks()]
     expected_bytes = _HEADER.size + 4 * sum(sizes)
     if len(content) != expected_bytes:
@@ -223,7 +194,28 @@ def _read_checkpoint(path: Path) -> tuple[_Checkpoint, "dict[str, Tensor]"]:
     return header, {name: part.reshape(shape) for (name, shape), part in parts}
 
 
-def _transformers_tensors(header: _Checkpoint, blocks: "dict[str, Tensor]") -> "Iterator[tuple[str, Tensor]]":
+def _untrained(shape: _Shape, bos: int | None, eos: int | None) -> "LlamaForCausalLM":
+    """A Llama of this shape, its weights still to be set."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.dim,
+        intermediate_size=shape.ffn,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=shape.context,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=shape.tied,
+        bos_token_id=bos,
+        eos_token_id=eos,
+        dtype="float32",
+    )
+    return LlamaForCausalLM(config)
+
+
+def _transformers_tensors(header: _Shape, blocks: "dict[str, Tensor]") -> "Iterator[tuple[str, Tensor]]":
     """The checkpoint under the names, and in the rotary order, that LlamaForCausalLM uses."""
     per_layer = {
         "input_layernorm": blocks["attention_norm"],

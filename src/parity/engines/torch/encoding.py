@@ -1,0 +1,124 @@
+"""From prompts to token ids: joins, beginnings, and what is cut to fit the window. No tensors here.
+
+Token ids are those of the tokenizer's own defaults (BOS where the model was trained with one), never doubled.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parity.core.outputs import Failure, FailureKind
+from parity.core.prompts import ChatPrompt, Fit, Generate, Loglikelihood, Prompt
+from parity.errors import ModelError
+from parity.models.templates import find_template, render
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """`context` ids and, for every continuation, its ids; what was cut is counted."""
+
+    context: tuple[int, ...]
+    continuations: tuple[tuple[int, ...], ...] = ()
+    truncated_tokens: int = 0
+    dropped_shots: int = 0
+
+
+class Encoder:
+    """Encodes for one tokenizer and one window."""
+
+    def __init__(self, tokenizer: Any, folder: Path, context_tokens: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._template = find_template(folder)
+        self._window = context_tokens
+        self._bos: str = tokenizer.bos_token or ""
+
+    @property
+    def has_template(self) -> bool:
+        return self._template is not None
+
+    def generation(self, request: Generate) -> Encoded | Failure:
+        """Ids of a prompt with room for the answer after it."""
+        prompt, dropped = request.prompt, 0
+        room = request.sampling.max_tokens
+        while True:
+            ids = self._prompt(prompt)
+            excess = self._excess(len(ids) + room, request.fit)
+            fewer = _fewer_shots(prompt, request.fit) if excess else None
+            if fewer is None:
+                break
+            prompt, dropped = fewer, dropped + 1
+        if excess and (request.fit.overflow != "truncate" or excess >= len(ids)):
+            return self._too_long(len(ids), room, request.fit)
+        return Encoded(self._cut(ids, excess), (), excess, dropped)
+
+    def likelihood(self, request: Loglikelihood) -> Encoded | Failure:
+        """Ids of a prompt and of each continuation after it; the last token of a continuation is never read."""
+        if not request.continuations:
+            return Failure(FailureKind.ENGINE, "there is no continuation to score")
+        prompt, dropped = request.prompt, 0
+        while True:
+            pairs = [self._pair(prompt, text) for text in request.continuations]
+            longest = max(len(context) + len(rest) for context, rest in pairs)
+            excess = self._excess(longest - 1, request.fit)
+            fewer = _fewer_shots(prompt, request.fit) if excess else None
+            if fewer is None:
+                break
+            prompt, dropped = fewer, dropped + 1
+        empty = [text for text, (_, rest) in zip(request.continuations, pairs, strict=True) if not rest]
+        if empty:
+            return Failure(FailureKind.ENGINE, f"continuation {empty[0]!r} adds no token to its prompt")
+        context = pairs[0][0]
+        if excess and (request.fit.overflow != "truncate" or excess >= len(context)):
+            return self._too_long(len(context), longest - len(context), request.fit)
+        return Encoded(self._cut(context, excess), tuple(rest for _, rest in pairs), excess, dropped)
+
+    def _pair(self, prompt: Prompt, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Split the ids of the whole text where the context's end; trailing spaces belong to the continuation."""
+        text, special = self._text(prompt)
+        if not text:
+            start = self._tokenizer.bos_token_id
+            start = self._tokenizer.eos_token_id if start is None else start
+            return (start,), self._ids(continuation, False)
+        stripped = text.rstrip()
+        whole = self._ids(stripped + text[len(stripped) :] + continuation, special)
+        context = self._ids(stripped, special)
+        return whole[: len(context)], whole[len(context) :]
+
+    def _prompt(self, prompt: Prompt) -> tuple[int, ...]:
+        text, special = self._text(prompt)
+        return self._ids(text, special)
+
+    def _text(self, prompt: Prompt) -> tuple[str, bool]:
+        """The text and whether special tokens are still to be added: a rendered template has its own."""
+        if isinstance(prompt, ChatPrompt):
+            if self._template is None:
+                raise ModelError("This model has no chat template.", "Use --template none.")
+            tokens = {name: str(value) for name, value in self._tokenizer.special_tokens_map.items()}
+            return render(self._template, prompt.messages, tokens), False
+        return prompt.text, not (self._bos and prompt.text.startswith(self._bos))
+
+    def _ids(self, text: str, special: bool) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=special))
+
+    def _excess(self, length: int, fit: Fit) -> int:
+        window = min((size for size in (fit.window_tokens, self._window) if size is not None), default=length)
+        return max(0, length - window)
+
+    def _cut(self, ids: tuple[int, ...], excess: int) -> tuple[int, ...]:
+        """Drop ids from the left, but keep the BOS a model expects first."""
+        if not excess:
+            return ids
+        if ids[0] == self._tokenizer.bos_token_id:
+            return (ids[0], *ids[excess + 1 :])
+        return ids[excess:]
+
+    def _too_long(self, length: int, room: int, fit: Fit) -> Failure:
+        window = fit.window_tokens or self._window
+        return Failure(FailureKind.CONTEXT_EXCEEDED, f"{length} tokens and {room} after them exceed {window}")
+
+
+def _fewer_shots(prompt: Prompt, fit: Fit) -> Prompt | None:
+    """The prompt without its last worked example, where the protocol allows it and one is left."""
+    if fit.overflow != "drop_shots" or isinstance(prompt, ChatPrompt) or not prompt.shots:
+        return None
+    return prompt.with_fewer_shots()

@@ -1,0 +1,86 @@
+"""The torch engine against transformers' own numbers, on one tiny Llama."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from parity.core.outputs import Failure, FailureKind
+from parity.core.prompts import Fit, Generate, Loglikelihood, RequestId, Sampling, TextPrompt
+from parity.core.refs import ModelRef
+from parity.engines.open import EngineOptions, open_engine
+from parity.testing.folders import llama2c_folder
+from shared import needs_shared
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    source = needs_shared("weights_small", "stories260K")
+    return llama2c_folder(source / "stories260K.bin", source / "tok512.bin", tmp_path_factory.mktemp("stories"))
+
+
+@pytest.fixture(scope="module")
+def engine(folder):
+    opened = open_engine(ModelRef.parse(str(folder)), EngineOptions(device="cpu", batch_size=3))
+    yield opened
+    opened.close()
+
+
+def ask(engine, *requests):
+    return dict(engine.answer(requests))
+
+
+PROMPTS = ["Once upon a time", "Lily had a ball. She", "The", "One day, a boy named Tim saw a big dog and"]
+OPTIONS = (" was", " there was a little girl", " dog.", " x")
+
+
+def test_log_likelihoods_equal_one_plain_forward_each(engine, folder):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    found = ask(engine, *(Loglikelihood(RequestId(text), TextPrompt(text), OPTIONS) for text in PROMPTS))
+    tokenizer = engine._tokenizer
+    for text in PROMPTS:
+        for option, value in zip(OPTIONS, found[RequestId(text)].values, strict=True):
+            context, whole = tokenizer.encode(text), tokenizer.encode(text + option)
+            logprobs = torch.log_softmax(model(torch.tensor([whole])).logits[0].detach().double(), -1)
+            expected = sum(float(logprobs[at - 1, whole[at]]) for at in range(len(context), len(whole)))
+            assert value == pytest.approx(expected, abs=2e-5)
+
+
+def test_a_batch_equals_one_alone_and_a_stream(engine):
+    requests = [Generate(RequestId(text), TextPrompt(text), Sampling(20, stop=(".",))) for text in PROMPTS]
+    together = ask(engine, *requests)
+    for request in requests:
+        alone = ask(engine, request)[request.id]
+        deltas = list(engine.stream(request))
+        assert together[request.id].text == alone.text == "".join(delta.text for delta in deltas)
+        assert deltas[-1].finish == alone.finish
+        assert "." not in alone.text
+
+
+def test_overflow_is_an_error_or_counted(engine):
+    long = TextPrompt("Once upon a time " * 400)
+    failed = ask(engine, Generate(RequestId("a"), long, Sampling(5)))[RequestId("a")]
+    assert isinstance(failed, Failure)
+    assert failed.kind is FailureKind.CONTEXT_EXCEEDED
+    cut = ask(engine, Loglikelihood(RequestId("b"), long, (" A", " B"), Fit("truncate")))[RequestId("b")]
+    assert cut.usage.truncated_tokens > 0
+    assert cut.usage.prompt_tokens + cut.tokens[0] - 1 <= 512
+
+
+def test_shots_are_dropped_last_first_and_counted(engine):
+    prompt = TextPrompt("The end", "Begin. ", tuple(f"Tale {at}: once upon a time. " for at in range(5)))
+    request = Loglikelihood(RequestId("a"), prompt, (" was", " is"), Fit("drop_shots", 60))
+    found = ask(engine, request)[RequestId("a")]
+    assert 0 < found.usage.dropped_shots < 5
+    fewer = prompt
+    for _ in range(found.usage.dropped_shots):
+        fewer = fewer.with_fewer_shots()
+    plain = ask(engine, Loglikelihood(RequestId("b"), fewer, (" was", " is")))[RequestId("b")]
+    assert plain.values == pytest.approx(found.values, abs=1e-5)
+
+
+def test_draws_differ_and_repeat(engine):
+    sampling = Sampling(12, temperature=1.0, seed=3)
+    requests = [Generate(RequestId("a", draw), TextPrompt("Once"), sampling) for draw in range(4)]
+    first, again = ask(engine, *requests), ask(engine, *reversed(requests))
+    assert {key: output.text for key, output in first.items()} == {key: output.text for key, output in again.items()}
+    assert len({output.text for output in first.values()}) > 1
