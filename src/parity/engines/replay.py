@@ -97,8 +97,9 @@ class RecordingEngine:
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
         block = {request.id: request for request in requests}
         for request_id, output in self._engine.answer(block.values()):
-            write_answer(self._file, request_id, fingerprint(block[request_id]), output)
-            self._file.flush()
+            if not (isinstance(output, Failure) and output.kind is FailureKind.CANCELLED):
+                write_answer(self._file, request_id, fingerprint(block[request_id]), output)
+                self._file.flush()
             yield request_id, output
 
     def stream(self, request: Generate) -> Iterator[Delta]:

@@ -8,7 +8,7 @@ wrong reshape still yields a model that runs. Downloads nothing; importing it lo
 import gzip
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _UNK, _BOS, _EOS, _FIRST_BYTE, _FIRST_LEARNED = 0, 1, 2, 3, 259
 _SPACE = "\u2581"  # SentencePiece writes a space inside a piece as this block
+_CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 _HEADER = struct.Struct("<7i")
 _EXPORT_HINT = "Export it with llama2.c's export.py --version 0 (fp32), or download it again."
 
@@ -170,6 +174,31 @@ def qwen_tokenizer(source: Path) -> "PreTrainedTokenizerBase":
         model_max_length=config["model_max_length"],
         clean_up_tokenization_spaces=False,
         chat_template=template.read_text() if template.exists() else None,
+    )
+
+
+def trained_tokenizer(texts: Iterable[str], vocabulary: int = 512) -> "PreTrainedTokenizerBase":
+    """A byte-level BPE tokenizer learned from `texts`: any text encodes, and a ChatML template comes with it."""
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    special = ["<|end|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=backend,
+        eos_token="<|end|>",
+        pad_token="<|end|>",
+        additional_special_tokens=special[1:],
+        clean_up_tokenization_spaces=False,
+        chat_template=_CHATML,
     )
 
 

@@ -1,0 +1,291 @@
+"""The conformance kit of the Engine protocol: what every engine must do, ours and yours.
+
+    import pytest
+    from parity.testing.engine_checks import ENGINE_CHECKS
+
+    @pytest.mark.parametrize("check", ENGINE_CHECKS, ids=lambda check: check.__name__)
+    def test_my_engine(check, my_engine):
+        check(my_engine)
+
+A check asks what the engine says it can do (`capabilities`) and passes over the rest. Every request has an id of its
+own, so that a recording of a whole pass can be checked too. Knows no engine by name.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from parity.core.outputs import Delta, Failure, FailureKind, Generation, Loglikelihoods, Output
+from parity.core.prompts import (
+    ChatPrompt,
+    Fit,
+    Generate,
+    Loglikelihood,
+    Message,
+    Request,
+    RequestId,
+    Sampling,
+    TextPrompt,
+    kind_of,
+)
+from parity.engines.base import Engine
+from parity.errors import ContextExceeded, EngineError
+
+Check = Callable[[Engine], None]
+TOLERANCE = 1e-3  # nats; batching changes the order of sums, not what is computed
+_TEXTS = ("Once upon a time", "The answer is", "One two three four five six seven", "A")
+_OPTIONS = (" A", " B", " a longer continuation")
+_GREEDY = Sampling(max_tokens=12)
+
+
+class NotConforming(AssertionError):
+    """An engine broke the protocol; the message says how."""
+
+
+def check_every_request_is_answered_once(engine: Engine) -> None:
+    """Results may come in any order, but each request has exactly one."""
+    requests = _some_of_each(engine, "once")
+    ids = [request_id for request_id, _ in engine.answer(requests)]
+    _expect(sorted(ids) == sorted(request.id for request in requests), f"answered {ids}")
+    _expect(list(engine.answer([])) == [], "nothing was asked, something was answered")
+
+
+def check_answers_are_of_the_kind_asked(engine: Engine) -> None:
+    """Written answers to Generate, log-likelihoods to Loglikelihood; tokens are counted."""
+    requests = _some_of_each(engine, "kind")
+    for request, output in _pairs(engine, requests):
+        kind = Generation if isinstance(request, Generate) else Loglikelihoods
+        _expect(isinstance(output, kind), f"{request.id} got {output}")
+        assert isinstance(output, Generation | Loglikelihoods)
+        _expect(output.usage.prompt_tokens > 0, f"{request.id} counts no prompt tokens")
+        _expect(output.latency_s >= 0, f"{request.id} took {output.latency_s} seconds")
+
+
+def check_log_likelihoods_are_whole(engine: Engine) -> None:
+    """One value and one token count a continuation; a sum of log p is never above zero."""
+    for request, output in _pairs(engine, _likelihoods(engine, "whole")):
+        assert isinstance(request, Loglikelihood)
+        _expect(isinstance(output, Loglikelihoods), f"{output}")
+        assert isinstance(output, Loglikelihoods)
+        _expect(len(output.values) == len(output.tokens) == len(request.continuations), f"{output}")
+        _expect(all(value <= TOLERANCE for value in output.values), f"log p above zero: {output.values}")
+        _expect(all(count >= 1 for count in output.tokens), f"tokens: {output.tokens}")
+
+
+def check_a_batch_equals_one_alone(engine: Engine) -> None:
+    """What is asked beside a request, and in which order, does not change its answer."""
+    requests = _some_of_each(engine, "batch")
+    together = dict(engine.answer(list(reversed(requests))))
+    for request in requests:
+        ((_, alone),) = engine.answer([request])
+        _expect(_alike(together[request.id], alone), f"together {together[request.id]}, alone {alone}")
+
+
+def check_greedy_answers_repeat(engine: Engine) -> None:
+    """Temperature 0 gives one answer, whatever the seed."""
+    for request in _generations(engine, "greedy"):
+        first, again = dict(engine.answer([request])), dict(engine.answer([request]))
+        _expect(_alike(first[request.id], again[request.id]), f"{first} then {again}")
+
+
+def check_draws_repeat(engine: Engine) -> None:
+    """A draw is decided by its seed and index: the same when asked again, alone or in another order."""
+    if "generation" not in engine.capabilities.kinds:
+        return
+    hot = Sampling(max_tokens=8, temperature=1.0, seed=7)
+    draws = [Generate(RequestId("draws", index), TextPrompt(_TEXTS[0]), hot) for index in range(3)]
+    first, again = dict(engine.answer(draws)), dict(engine.answer(list(reversed(draws))))
+    for request in draws:
+        _expect(_alike(first[request.id], again[request.id]), f"draw {request.id.draw} changed")
+
+
+def check_length_ends_an_answer(engine: Engine) -> None:
+    """`max_tokens` holds, and an answer cut by it says so."""
+    for request in _generations(engine, "length", Sampling(max_tokens=1)):
+        output = _written(engine, request)
+        _expect(output.usage.completion_tokens <= 1, f"{output.usage.completion_tokens} tokens where 1 was allowed")
+        _expect(output.finish == "length" or output.usage.completion_tokens == 0, f"{output}")
+
+
+def check_stop_strings_are_cut(engine: Engine) -> None:
+    """An answer ends before the first stop string, and contains none."""
+    for request in _generations(engine, "stop"):
+        text = _written(engine, request).text
+        if len(text.strip()) < 4:
+            continue
+        middle = len(text) // 2
+        stop = text[middle : middle + 2]
+        asked = Generate(RequestId(f"{request.id.item}/cut"), request.prompt, replace(_GREEDY, stop=(stop,)))
+        output = _written(engine, asked)
+        _expect(output.text == text[: text.index(stop)], f"{output.text!r} is not {text!r} before {stop!r}")
+        _expect(output.finish == "stop", f"finish is {output.finish!r}")
+
+
+def check_a_stream_equals_its_answer(engine: Engine) -> None:
+    """The pieces joined are the answer; the last carries finish and usage, no other does."""
+    for request in _generations(engine, "stream"):
+        output, pieces = _written(engine, request), list(engine.stream(request))
+        _expect("".join(piece.text for piece in pieces) == output.text, f"{pieces} is not {output.text!r}")
+        _expect([piece.finish for piece in pieces[:-1]] == [None] * (len(pieces) - 1), "finish before the end")
+        _expect(pieces[-1].finish == output.finish, f"{pieces[-1].finish} is not {output.finish}")
+        _expect(pieces[-1].usage is not None, "the last piece has no usage")
+
+
+def check_streams_run_beside_each_other(engine: Engine) -> None:
+    """`stream` is called from several threads at once."""
+    requests = _generations(engine, "threads")
+    found: dict[RequestId, list[Delta]] = {}
+
+    def read(request: Generate) -> None:
+        found[request.id] = list(engine.stream(request))
+
+    threads = [threading.Thread(target=read, args=(request,)) for request in requests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    for request in requests:
+        text = "".join(piece.text for piece in found.get(request.id, []))
+        _expect(text == _written(engine, request).text, f"{request.id} read {text!r} beside others")
+
+
+def check_cancelling(engine: Engine) -> None:
+    """A cancelled request still has one result, the others their answers; a cancelled stream ends without finish."""
+    engine.cancel(RequestId("never asked"))
+    requests = _some_of_each(engine, "cancel")
+    results, rest = {}, iter(engine.answer(requests))
+    for request_id, output in rest:
+        results[request_id] = output
+        for request in requests:
+            if request.id not in results:
+                engine.cancel(request.id)
+    _expect(results.keys() == {request.id for request in requests}, f"results for {list(results)}")
+    for output in results.values():
+        kept = not isinstance(output, Failure) or output.kind is FailureKind.CANCELLED
+        _expect(kept, f"cancelled, got {output}")
+    for request in requests[:1]:
+        again = dict(engine.answer([request]))[request.id]
+        _expect(not isinstance(again, Failure), f"once cancelled, never answered again: {again}")
+
+
+def check_a_stream_may_be_left(engine: Engine) -> None:
+    """A reader that goes away, or cancels, leaves the engine able to answer."""
+    for request in _generations(engine, "left")[:1]:
+        stream = engine.stream(request)
+        next(iter(stream))
+        engine.cancel(request.id)
+        rest = list(stream)
+        _expect(all(isinstance(piece, Delta) for piece in rest), f"{rest}")
+        _expect(isinstance(_written(engine, request), Generation), "no answer afterwards")
+
+
+def check_a_long_prompt_is_an_error_or_counted(engine: Engine) -> None:
+    """Nothing is cut in silence: an overflow is CONTEXT_EXCEEDED, or the tokens cut are in the usage."""
+    window = engine.capabilities.context_tokens
+    if window is None:
+        return
+    long = TextPrompt("word " * (2 * window))
+    for request in _some_of_each(engine, "overflow"):
+        refused = dict(engine.answer([replace(request, prompt=long)]))[request.id]
+        _expect(isinstance(refused, Failure) and refused.kind is FailureKind.CONTEXT_EXCEEDED, f"got {refused}")
+        cut = replace(request, id=RequestId(f"{request.id.item}/cut"), prompt=long, fit=Fit("truncate"))
+        output = dict(engine.answer([cut]))[cut.id]
+        _expect(not isinstance(output, Failure) and output.usage.truncated_tokens > 0, f"got {output}")
+        assert not isinstance(output, Failure)
+        _expect(output.usage.prompt_tokens <= window, f"{output.usage.prompt_tokens} tokens in {window}")
+    for request in _generations(engine, "overflow")[:1]:
+        try:
+            list(engine.stream(replace(request, prompt=long)))
+        except ContextExceeded:
+            continue
+        raise NotConforming("a stream of a prompt that is too long raised no ContextExceeded")
+
+
+def check_kinds_outside_capabilities_are_refused(engine: Engine) -> None:
+    """A request of a kind the engine does not offer raises EngineError."""
+    offered = engine.capabilities.kinds
+    wrong: list[Request] = [
+        Generate(RequestId("wrong kind"), TextPrompt("x"), _GREEDY),
+        Loglikelihood(RequestId("wrong kind"), TextPrompt("x"), _OPTIONS),
+    ]
+    for request in wrong:
+        if kind_of(request) in offered:
+            continue
+        try:
+            list(engine.answer([request]))
+        except EngineError:
+            continue
+        raise NotConforming(f"{kind_of(request)} is not in capabilities, yet was answered")
+
+
+def check_identity_is_told(engine: Engine) -> None:
+    """Answers are kept under the identity: it has a digest of the weights or the recording, and does not change."""
+    identity = engine.identity
+    _expect(bool(identity.model_digest and identity.engine), f"{identity}")
+    _expect(identity.digest == engine.identity.digest, "the identity changes")
+    _expect(str(engine.model) == identity.model, f"{engine.model} calls itself {identity.model}")
+
+
+ENGINE_CHECKS: tuple[Check, ...] = tuple(
+    check for name, check in list(globals().items()) if name.startswith("check_") and callable(check)
+)
+
+
+def check_engine(engine: Engine) -> None:
+    """Run every check, then close the engine twice.
+
+    Raises:
+        NotConforming: the first rule that is broken.
+    """
+    for check in ENGINE_CHECKS:
+        check(engine)
+    engine.close()
+    engine.close()
+
+
+def _generations(engine: Engine, name: str, sampling: Sampling = _GREEDY) -> list[Generate]:
+    if "generation" not in engine.capabilities.kinds:
+        return []
+    asked = [Generate(RequestId(f"{name}/{at}"), TextPrompt(text), sampling) for at, text in enumerate(_TEXTS)]
+    if engine.capabilities.chat:
+        turns = (Message("system", "Be brief."), Message("user", _TEXTS[1]))
+        asked.append(Generate(RequestId(f"{name}/chat"), ChatPrompt(turns), sampling))
+    return asked
+
+
+def _likelihoods(engine: Engine, name: str) -> list[Loglikelihood]:
+    if "loglikelihood" not in engine.capabilities.kinds:
+        return []
+    return [
+        Loglikelihood(RequestId(f"{name}/likely/{at}"), TextPrompt(text), _OPTIONS) for at, text in enumerate(_TEXTS)
+    ]
+
+
+def _some_of_each(engine: Engine, name: str) -> list[Request]:
+    return [*_generations(engine, name), *_likelihoods(engine, name)]
+
+
+def _pairs(engine: Engine, requests: Iterable[Request]) -> list[tuple[Request, Output]]:
+    asked = {request.id: request for request in requests}
+    return [(asked[request_id], output) for request_id, output in engine.answer(list(asked.values()))]
+
+
+def _written(engine: Engine, request: Generate) -> Generation:
+    ((_, output),) = engine.answer([request])
+    _expect(isinstance(output, Generation), f"{request.id} got {output}")
+    assert isinstance(output, Generation)
+    return output
+
+
+def _alike(one: Output, other: Output) -> bool:
+    if isinstance(one, Generation) and isinstance(other, Generation):
+        return (one.text, one.finish) == (other.text, other.finish)
+    if isinstance(one, Loglikelihoods) and isinstance(other, Loglikelihoods):
+        near = (abs(a - b) <= TOLERANCE for a, b in zip(one.values, other.values, strict=True))
+        return one.tokens == other.tokens and all(near)
+    return False
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise NotConforming(otherwise)
