@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark, Protocol
+from parity.benchmarks.hub import HubFile, fetch, read_rows
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Fit, Sampling, TextPrompt
@@ -29,6 +30,17 @@ from parity.marking import named_letter
 LETTERS = ("A", "B", "C", "D")
 SHOTS = 5
 Row = tuple[str, ...]
+_COMMIT = "c30699e8356da336a370243923dbaf21066bb9fe"
+HUB = {
+    "test": HubFile(
+        "cais/mmlu",
+        _COMMIT,
+        "all/test-00000-of-00001.parquet",
+        "74a41822ce7d3def56e1682f958469c04642a5336a5ce912fa375fdb90fb25d7",
+    ),
+    # Its rows are pinned in mmlu_subjects.json, as those of every split are.
+    "dev": HubFile("cais/mmlu", _COMMIT, "all/dev-00000-of-00001.parquet"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +65,28 @@ def subjects() -> dict[str, Subject]:
     return {name: Subject(name, **fields) for name, fields in table.items()}
 
 
-def load(folder: Path, wanted: tuple[str, ...] = ()) -> Benchmark:
-    """MMLU from the official layout (dev/ and test/ of <subject>_<split>.csv), all subjects or those wanted.
+def load(folder: Path | None, wanted: tuple[str, ...] = ()) -> Benchmark:
+    """MMLU from the official layout (dev/ and test/ of <subject>_<split>.csv), or from the hub when there is no folder.
+
+    `wanted` are the subjects, all of them when empty.
 
     Raises:
         DataError: a file is missing or malformed, or its rows are not those of the pinned version.
     """
+    chosen = [name for name in subjects() if not wanted or name in wanted]
+    if folder is None:
+        test, dev = (_from_hub(split) for split in ("test", "dev"))
+        return assemble({name: (test.get(name, []), dev.get(name, [])) for name in chosen})
     if (folder / "data").is_dir():
         folder = folder / "data"
-    chosen = [subject for name, subject in subjects().items() if not wanted or name in wanted]
-    missing = [s.name for s in chosen if not all(_path(folder, s.name, split).is_file() for split in ("test", "dev"))]
+    missing = [name for name in chosen if not all(_path(folder, name, split).is_file() for split in ("test", "dev"))]
     if missing:
         raise DataError(
             f"{folder} lacks MMLU files for {len(missing)} of {len(chosen)} subjects: {', '.join(missing[:4])} ...",
             "The folder holds dev/<subject>_dev.csv and test/<subject>_test.csv; "
             "measure single subjects with --only subject=NAME.",
         )
-    return assemble({s.name: (_rows(folder, s.name, "test"), _rows(folder, s.name, "dev")) for s in chosen})
+    return assemble({name: (_rows(folder, name, "test"), _rows(folder, name, "dev")) for name in chosen})
 
 
 def assemble(rows: Mapping[str, tuple[list[Row], list[Row]]], verify: bool = True) -> Benchmark:
@@ -164,3 +181,16 @@ def _rows(folder: Path, subject: str, split: str) -> list[Row]:
         if len(row) != 6 or row[5] not in LETTERS:
             raise DataError(f"{path}, row {number}, is not question, four options and a letter.", "Download it again.")
     return rows
+
+
+def _from_hub(split: str) -> dict[str, list[Row]]:
+    """Rows by subject from the hub's copy, in its order."""
+    path = fetch(HUB[split])
+    found: dict[str, list[Row]] = {}
+    for row in read_rows(path):
+        match row:
+            case {"subject": str(subject), "question": str(question), "choices": [*options], "answer": int(answer)}:
+                found.setdefault(subject, []).append((question, *map(str, options), LETTERS[answer]))
+            case _:
+                raise DataError(f"{path} has rows of another form: {sorted(row)}.", "Fetch it again.")
+    return found

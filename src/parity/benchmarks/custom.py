@@ -1,0 +1,286 @@
+"""Benchmarks of your own: items in a JSONL or CSV file, described by a few lines of TOML.
+
+    name = "refunds"
+    items = "refunds.csv"          # beside this file; columns question, answer, and options for a choice
+    mark = "letter"                # choice | letter | exact | numeric | regex
+
+`choice` compares log-likelihoods: of the letters when the prompt shows the options, of the options' texts when it does
+not. `letter` reads the letter a model writes. Items with options offer both, so that an API can be asked the one and
+weights either; they are never compared with each other. Everything else a spec may say is in `CustomSpec`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from parity.benchmarks.base import Benchmark, Protocol
+from parity.core.digests import digest
+from parity.core.items import Item, Tag
+from parity.core.prompts import Sampling, TextPrompt
+from parity.core.scores import Mark
+from parity.errors import DataError, did_you_mean, listed
+from parity.files import digest_file
+from parity.files.specs import read_toml
+from parity.files.tables import ID_COLUMNS, Table, check_ids, read_table
+from parity.marking import exact, named_letter, numeric, pattern
+
+_STRICT = ConfigDict(extra="forbid")
+_SLOT = re.compile(r"\{(\w+)\}")
+Row = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Columns:
+    """Which column holds what. `options` is one column with a JSON list, or a list of columns, one an option."""
+
+    id: str | None = None
+    question: str = "question"
+    answer: str = "answer"
+    options: str | tuple[str, ...] = "options"
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Rule:
+    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric."""
+
+    pattern: str | None = None
+    tolerance: NonNegativeFloat = 0.0
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class CustomSpec:
+    """The TOML file. `prompt` names columns in braces, and `{options}`; `shots` is a file of worked examples."""
+
+    name: str
+    items: Path
+    mark: Literal["choice", "letter", "exact", "numeric", "regex"]
+    version: str = "1"
+    prompt: str | None = None
+    shots: Path | None = None
+    max_tokens: PositiveInt = 64
+    stop: tuple[str, ...] = ("\n",)
+    sha256: str | None = None
+    columns: Columns = field(default_factory=Columns)
+    rule: Rule = field(default_factory=Rule)
+
+    @property
+    def has_options(self) -> bool:
+        return self.mark in ("choice", "letter")
+
+    @property
+    def template(self) -> str:
+        return self.prompt or ("{question}\n{options}\nAnswer:" if self.has_options else "{question}\nAnswer:").replace(
+            "{question}", f"{{{self.columns.question}}}"
+        )
+
+
+def load(path: Path) -> Benchmark:
+    """The benchmark that a TOML file describes.
+
+    Raises:
+        DataError: the spec or its items are malformed (all problems listed), or the file is not the pinned one.
+    """
+    spec = read_toml(path, CustomSpec, "description of a benchmark")
+    source = path.parent / spec.items.expanduser()
+    table = read_table(source)
+    _check_pin(spec, source)
+    _check_spec(spec, path, table)
+    rows = _numbered(table, spec)
+    items = _items(spec, source, rows)
+    shots = _shots(spec, path)
+    prompts = {
+        item.id: TextPrompt(_rendered(spec, row, item), shots=shots) for item, (_, row) in zip(items, rows, strict=True)
+    }
+    return Benchmark(spec.name, spec.version, tuple(items), _protocols(spec, prompts), spec.mark, spec.columns.tags)
+
+
+def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt]) -> dict[str, Protocol]:
+    version = f"{spec.version}/{digest((spec.template, spec.mark, spec.rule))[:8]}"
+
+    def prompt(item: Item) -> TextPrompt:
+        return prompts[item.id]
+
+    if not spec.has_options:
+        sampling = Sampling(spec.max_tokens, stop=spec.stop)
+        return {spec.mark: Protocol(spec.mark, version, prompt, sampling=sampling, read=partial(_read, spec))}
+    shown = "{options}" in spec.template
+    protocols = {"choice": Protocol("choice", version, prompt, _letters if shown else _texts)}
+    if shown:
+        sampling = Sampling(min(spec.max_tokens, 8), stop=spec.stop)
+        protocols["letter"] = Protocol("letter", version, prompt, sampling=sampling, read=_read_letter)
+    return protocols
+
+
+def _read(spec: CustomSpec, text: str, item: Item) -> Mark:
+    rule = spec.rule
+    if spec.mark == "numeric":
+        return numeric(text, item.targets, rule.tolerance)
+    if spec.mark == "regex":
+        assert rule.pattern is not None
+        return pattern(text, item.targets, rule.pattern, rule.ignore_case)
+    return exact(text, item.targets, rule.ignore_case)
+
+
+def _read_letter(text: str, item: Item) -> Mark:
+    return named_letter(text, item.letters, item.targets)
+
+
+def _letters(item: Item) -> tuple[str, ...]:
+    return tuple(f" {letter}" for letter in item.letters)
+
+
+def _texts(item: Item) -> tuple[str, ...]:
+    return tuple(f" {option}" for option in item.options)
+
+
+def _check_pin(spec: CustomSpec, source: Path) -> None:
+    if spec.sha256 is None:
+        return
+    found = digest_file(source)
+    if found != spec.sha256.lower():
+        raise DataError(
+            f"{source} has SHA-256 {found}, the spec pins {spec.sha256}.",
+            "Restore the file, or change sha256 (and version) if the new items are meant.",
+        )
+
+
+def _check_spec(spec: CustomSpec, path: Path, table: Table) -> None:
+    """What the keys say together, and against the columns of the items."""
+    columns, problems = spec.columns, []
+    options = columns.options if isinstance(columns.options, tuple) else (columns.options,)
+    named = [*_SLOT.findall(spec.template), columns.answer, *columns.tags, *([columns.id] if columns.id else [])]
+    if spec.has_options:
+        named += options
+    for name in dict.fromkeys(named):
+        if name not in table.columns and not (name == "options" and spec.has_options):
+            problems.append(f"the items have no column {name!r}. {did_you_mean(name, list(table.columns))}")
+    if spec.has_options and "options" in options and "options" not in table.columns:
+        problems.append("a choice needs options: a column 'options' with a JSON list, or columns.options = [...]")
+    if spec.mark == "letter" and "{options}" not in spec.template:
+        problems.append("mark = 'letter' needs {options} in the prompt, or the model cannot know the letters")
+    if spec.mark == "regex":
+        problems += _pattern_problems(spec.rule.pattern)
+    if problems:
+        raise DataError(f"{path}:\n{listed(problems)}", "Mend all of these and run it again.")
+
+
+def _pattern_problems(expression: str | None) -> list[str]:
+    if expression is None:
+        return ["mark = 'regex' needs rule.pattern"]
+    try:
+        re.compile(expression)
+    except re.error as error:
+        return [f"rule.pattern {expression!r} is not a regular expression: {error}"]
+    return []
+
+
+def _numbered(table: Table, spec: CustomSpec) -> list[tuple[str, Row]]:
+    """Every row with its id: of the column named, of a usual id column, or its number from 1."""
+    if spec.columns.id:
+        ids = [row[spec.columns.id] or "" for row in table.rows]
+        check_ids(ids, str(table.path))
+    elif set(ID_COLUMNS) & set(table.columns):
+        ids = table.item_ids()
+    else:
+        ids = [str(number) for number in range(1, len(table.rows) + 1)]
+    return list(zip(ids, table.rows, strict=True))
+
+
+def _items(spec: CustomSpec, source: Path, rows: list[tuple[str, Row]]) -> list[Item]:
+    items, problems = [], []
+    for item_id, row in rows:
+        try:
+            items.append(_item(spec, item_id, row))
+        except ValueError as error:
+            problems.append(f"item {item_id}: {error}")
+    if problems:
+        more = [f"and {len(problems) - 10} more"] if len(problems) > 10 else []
+        raise DataError(f"{source}:\n{listed(problems[:10] + more)}", "Mend the items, or leave them out.")
+    return items
+
+
+def _item(spec: CustomSpec, item_id: str, row: Row) -> Item:
+    columns = spec.columns
+    answers = _list_or_one(row[columns.answer])
+    if not answers or not all(answers):
+        raise ValueError(f"{columns.answer!r} is empty")
+    options = _options(spec, row) if spec.has_options else ()
+    targets = tuple(_letter_of(answer, options) for answer in answers) if options else answers
+    if spec.mark == "numeric":
+        wrong = [target for target in targets if numeric(target, (target,)).value != 1]
+        if wrong:
+            raise ValueError(f"{columns.answer!r} is {wrong[0]!r}, which is no number")
+    tags = tuple(Tag(kind, value) for kind in columns.tags if (value := row[kind]))
+    return Item(item_id, row.get(columns.question) or "", targets, options, tags)
+
+
+def _options(spec: CustomSpec, row: Row) -> tuple[str, ...]:
+    named = spec.columns.options
+    options = _list_or_one(row[named]) if isinstance(named, str) else tuple(row[name] or "" for name in named)
+    options = tuple(option for option in options if option)
+    if not 2 <= len(options) <= 26:
+        raise ValueError(f"{len(options)} options; a choice has 2 to 26")
+    if len(set(options)) < len(options):
+        raise ValueError("two options are the same text")
+    return options
+
+
+def _letter_of(answer: str, options: tuple[str, ...]) -> str:
+    """The letter of the right option, which a file may name by letter or by its text; the text goes first."""
+    if answer in options:
+        return chr(ord("A") + options.index(answer))
+    if len(answer) == 1 and 0 <= ord(answer.upper()) - ord("A") < len(options):
+        return answer.upper()
+    raise ValueError(
+        f"the answer {answer!r} is neither a letter up to {chr(ord('A') + len(options) - 1)} nor an option"
+    )
+
+
+def _list_or_one(cell: str | None) -> tuple[str, ...]:
+    """A JSON list of texts, or the text itself."""
+    if cell is None:
+        return ()
+    if cell.startswith("["):
+        try:
+            found = json.loads(cell)
+        except ValueError:
+            return (cell,)
+        return tuple(entry if isinstance(entry, str) else json.dumps(entry) for entry in found)
+    return (cell,)
+
+
+def _rendered(spec: CustomSpec, row: Row, item: Item) -> str:
+    lines = "\n".join(f"{letter}. {option}" for letter, option in zip(item.letters, item.options, strict=True))
+    shown = {**row, "options": lines} if item.options else row
+    return _SLOT.sub(lambda slot: shown[slot.group(1)] or "", spec.template)
+
+
+def _shots(spec: CustomSpec, path: Path) -> tuple[str, ...]:
+    """Worked examples as they stand before every question: prompt, answer, an empty line."""
+    if spec.shots is None:
+        return ()
+    source = path.parent / spec.shots.expanduser()
+    table = read_table(source)
+    _check_spec(spec, source, table)
+    rows = _numbered(table, spec)
+    items = _items(spec, source, rows)
+    answers = [_shown_answer(spec, item) for item in items]
+    return tuple(
+        f"{_rendered(spec, row, item)} {answer}\n\n"
+        for item, answer, (_, row) in zip(items, answers, rows, strict=True)
+    )
+
+
+def _shown_answer(spec: CustomSpec, item: Item) -> str:
+    if item.options and "{options}" not in spec.template:
+        return item.options[item.letters.index(item.targets[0])]
+    return item.targets[0]
