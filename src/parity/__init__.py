@@ -1,1 +1,59 @@
+"""Parity: how far an open model is from the API you pay for, measured on the same items.
 
+Public nouns and verbs, imported when they are first used, so that `import parity` costs nothing:
+
+    benchmark = parity.open_benchmark("mmlu", Path("data/mmlu"))
+    found = parity.measure(parity.MeasureSpec(...), benchmark, parity.Workspace(Path(".parity")))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parity.benchmarks.catalog import open_benchmark
+    from parity.core.gaps import Gap, Verdict
+    from parity.core.refs import ModelRef
+    from parity.engines.open import EngineOptions, open_engine
+    from parity.errors import ParityError
+    from parity.measurement.comparison import compared
+    from parity.measurement.measure import Measurement, MeasureSpec, measure
+    from parity.measurement.records import read_record
+    from parity.store import Workspace
+
+_HOMES = {
+    "EngineOptions": "parity.engines.open",
+    "Gap": "parity.core.gaps",
+    "MeasureSpec": "parity.measurement.measure",
+    "Measurement": "parity.measurement.measure",
+    "ModelRef": "parity.core.refs",
+    "ParityError": "parity.errors",
+    "Verdict": "parity.core.gaps",
+    "Workspace": "parity.store",
+    "compared": "parity.measurement.comparison",
+    "measure": "parity.measurement.measure",
+    "open_benchmark": "parity.benchmarks.catalog",
+    "open_engine": "parity.engines.open",
+    "read_record": "parity.measurement.records",
+}
+
+__all__ = [
+    "EngineOptions",
+    "Gap",
+    "MeasureSpec",
+    "Measurement",
+    "ModelRef",
+    "ParityError",
+    "Verdict",
+    "Workspace",
+    "compared",
+    "measure",
+    "open_benchmark",
+    "open_engine",
+    "read_record",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'parity' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -66,5 +66,6 @@ def did_you_mean(word: str, known: list[str]) -> str:
     """A sentence naming the nearest known word, or all of them when none is near."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word, known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(known))}."
+    folded = {name.casefold(): name for name in known}
+    near = get_close_matches(word.casefold(), folded, n=1)
+    return f"Did you mean {folded[near[0]]!r}?" if near else f"Known: {', '.join(sorted(known))}."

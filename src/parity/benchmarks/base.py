@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.outputs import Failure, Generation, Loglikelihoods, Output
-from parity.core.prompts import Fit, Generate, Loglikelihood, Request, RequestId, RequestKind, Sampling, TextPrompt
+from parity.core.prompts import (
+    ChatPrompt,
+    Fit,
+    Generate,
+    Loglikelihood,
+    Message,
+    Request,
+    RequestId,
+    RequestKind,
+    Sampling,
+    TextPrompt,
+)
 from parity.core.scores import Mark, Unscored, UnscoredReason
 from parity.errors import UsageError, did_you_mean
 from parity.marking import most_likely
@@ -36,14 +47,20 @@ class Protocol:
     def kind(self) -> RequestKind:
         return "generation" if self.sampling is not None else "loglikelihood"
 
-    def request(self, item: Item, draw: int = 0, fit: Fit | None = None) -> Request:
-        """What is asked for an item; the protocol's own window rule goes before the caller's."""
+    def request(self, item: Item, draw: int = 0, fit: Fit | None = None, chat: bool = False) -> Request:
+        """What is asked for an item; the protocol's own window rule goes before the caller's.
+
+        `chat` puts the prompt into a user's turn, after which an answer begins without a space.
+        """
         fit = self.fit or fit or Fit()
         asked = RequestId(item.id, draw)
+        text = self.prompt(item)
+        prompt = ChatPrompt((Message("user", text.text),)) if chat else text
         if self.sampling is not None:
-            return Generate(asked, self.prompt(item), self.sampling, fit)
+            return Generate(asked, prompt, self.sampling, fit)
         assert self.continuations is not None
-        return Loglikelihood(asked, self.prompt(item), self.continuations(item), fit)
+        options = self.continuations(item)
+        return Loglikelihood(asked, prompt, tuple(map(str.lstrip, options)) if chat else options, fit)
 
     def mark(self, item: Item, output: Output) -> Mark:
         """What an answer is worth. A technical failure is unscored, whatever the protocol."""

@@ -17,6 +17,9 @@ app = App(
 )
 app.command("parity.cli.measure:measure", name="measure")
 app.command("parity.cli.gap:gap", name="gap")
+app.command("parity.cli.runs:runs", name="runs")
+app.command("parity.cli.show:show", name="show")
+app.command("parity.cli.demo:demo", name="demo")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,8 +19,8 @@ class GapSpec:
     Parameters
     ----------
     candidate
-        Scores of the open model: a file of item,score rows (CSV, JSON lines), FILE#COLUMN of a wide
-        table, or a sample log (or folder of them) of lm-evaluation-harness.
+        Scores of the open model: a run id (see parity runs), a file of item,score rows (CSV, JSON lines),
+        FILE#COLUMN of a wide table, or a sample log (or folder of them) of lm-evaluation-harness.
     incumbent
         Scores of the API it would replace, likewise.
     margin
@@ -41,6 +41,7 @@ class GapSpec:
 def gap(
     spec: GapSpec,
     *,
+    workspace: Path = Path(".parity"),
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -48,37 +49,38 @@ def gap(
 
     Parameters
     ----------
+    workspace
+        Where run ids are looked up.
     output
         Also write the page as Markdown to this file.
     json_
         Print one JSON object and nothing else; shares are fractions.
     """
-    from rich.console import Console
-
     from parity.files import write_atomic
-    from parity.measurement.comparison import compare, pair, scores_of
-    from parity.measurement.records import read_record
-    from parity.reporting.gaps import gap_json, gap_page
+    from parity.measurement.comparison import compared
+    from parity.measurement.records import read_pair
+    from parity.reporting.gaps import recorded_json, recorded_page
     from parity.reporting.markdown import write
-    from parity.reporting.terminal import draw
+    from parity.reporting.terminal import draw, screen
 
     _check(spec)
-    candidate, incumbent = scores_of(read_record(spec.candidate)), scores_of(read_record(spec.incumbent))
+    ours, theirs = read_pair(spec.candidate, spec.incumbent, workspace)
+    candidate, incumbent = ours.marks, theirs.marks
     if spec.shared:
-        common = candidate.keys() & incumbent.keys()
-        candidate = {item: candidate[item] for item in common}
-        incumbent = {item: incumbent[item] for item in common}
-    found = compare(pair(candidate, incumbent), spec.margin, spec.alpha)
-    page = gap_page(found, _short(spec.candidate), _short(spec.incumbent))
+        common = {marked.item for marked in candidate} & {marked.item for marked in incumbent}
+        candidate, incumbent = (tuple(m for m in marks if m.item in common) for marks in (candidate, incumbent))
+    found = compared(ours.name, candidate, theirs.name, incumbent, spec.margin, spec.alpha)
+    page = recorded_page(found)
     if output:
         write_atomic(output, write(page))
     if json_:
-        sys.stdout.write(json.dumps(gap_json(found)) + "\n")
+        sys.stdout.write(json.dumps(recorded_json(found)) + "\n")
     else:
-        draw(page, Console(highlight=False))
+        console = screen()
+        draw(page, console)
         if output:
-            Console(highlight=False).print(f"\nWritten to {output}")
-    return found.verdict.exit_code if found.verdict else 0
+            console.print(f"\nWritten to {output}")
+    return found.gap.verdict.exit_code if found.gap.verdict else 0
 
 
 def _check(spec: GapSpec) -> None:
@@ -88,8 +90,3 @@ def _check(spec: GapSpec) -> None:
         )
     if not 0 < spec.alpha < 0.5:
         raise UsageError(f"--alpha {spec.alpha:g} is not between 0 and 0.5.", "The usual choice is --alpha 0.05.")
-
-
-def _short(name: str) -> str:
-    path, _, part = name.partition("#")
-    return part or Path(path).name

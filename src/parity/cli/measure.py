@@ -13,6 +13,25 @@ from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How items are asked.
+
+    Parameters
+    ----------
+    protocol
+        How items are asked and marked; the benchmark's default if not given.
+    template
+        chat: every prompt is a user's turn in the model's own chat template. none: the prompt as it is.
+    overflow
+        A prompt longer than the context: an error for that item, or cut from the left and counted.
+    """
+
+    protocol: str | None = None
+    template: Literal["none", "chat"] = "none"
+    overflow: Literal["error", "truncate"] = "error"
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -25,11 +44,9 @@ class Measure:
     against
         The incumbent that a candidate would replace.
     benchmark
-        Benchmark name, such as mmlu.
+        Benchmark name, such as mmlu, or the TOML file that describes your own (see docs/benchmarks.md).
     data
-        Folder that holds the benchmark's files.
-    protocol
-        How items are asked and marked; the benchmark's default if not given.
+        Folder that holds the benchmark's files; without it they come from the hub.
     only
         Only items with this tag, such as subject=anatomy. May be repeated.
     margin
@@ -40,8 +57,8 @@ class Measure:
         Ask only so many items, drawn at random; more can be asked later.
     max_tokens
         Stop before more tokens than this are used by one model.
-    overflow
-        A prompt longer than the context: an error for that item, or cut from the left and counted.
+    asking
+        How items are asked.
     engine
         How local models run.
     """
@@ -50,13 +67,12 @@ class Measure:
     against: str | None = None
     benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "mmlu"
     data: Path | None = None
-    protocol: str | None = None
     only: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     margin: float | None = None
     alpha: float = 0.05
     max_items: int | None = None
     max_tokens: int | None = None
-    overflow: Literal["error", "truncate"] = "error"
+    asking: Annotated[Asking, Parameter(name="*")] = field(default_factory=Asking)
     engine: Annotated[EngineOptions, Parameter(name="*")] = field(default_factory=EngineOptions)
 
 
@@ -77,8 +93,6 @@ def measure(
     json_
         Print one JSON object and nothing else; shares are fractions.
     """
-    from rich.console import Console
-
     from parity.benchmarks.catalog import open_benchmark
     from parity.core.items import Tag
     from parity.core.prompts import Fit
@@ -88,7 +102,7 @@ def measure(
     from parity.measurement.measure import measure as run
     from parity.reporting.markdown import write
     from parity.reporting.measurements import measurement_json, measurement_page
-    from parity.reporting.terminal import draw
+    from parity.reporting.terminal import draw, screen
     from parity.runs.runner import Budget
     from parity.store import Workspace
 
@@ -99,11 +113,12 @@ def measure(
     plan = MeasureSpec(
         refs,
         incumbent,
-        spec.protocol,
+        spec.asking.protocol,
+        spec.asking.template,
         spec.margin,
         spec.alpha,
         spec.max_items,
-        Fit(spec.overflow),
+        Fit(spec.asking.overflow),
         Budget(tokens=spec.max_tokens),
         spec.engine,
     )
@@ -123,7 +138,7 @@ def measure(
     if json_:
         sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = screen()
         draw(page, console)
         console.print("\nKept: " + ", ".join(map(str, written)))
     verdicts = [comparison.gap.verdict for comparison in found.comparisons if comparison.gap.verdict]

@@ -5,7 +5,7 @@ item id, and `replay:table.csv#column` names the column of answers. What was not
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -17,7 +17,7 @@ from parity.core.runs import Identity
 from parity.engines.base import Cancellations, Capabilities, Engine
 from parity.engines.open import EngineOptions
 from parity.errors import ContextExceeded, DataError, EngineError
-from parity.files import digest_file, read_text
+from parity.files import digest_file, disk_error, read_text
 from parity.files.tables import read_table
 
 FORMAT = "parity recording 1"
@@ -91,7 +91,8 @@ class RecordingEngine:
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
-        self._file = begin_recording(path, engine.identity)
+        identity = engine.identity
+        self._file = begin_recording(path, identity.model, identity.model_digest, identity.engine)
         self.model, self.identity, self.capabilities = engine.model, engine.identity, engine.capabilities
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
@@ -119,16 +120,18 @@ class RecordingEngine:
         self._engine.close()
 
 
-def begin_recording(path: Path, identity: Identity) -> TextIO:
-    """A new recording, headed by who answered."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stream = path.open("w", encoding="utf-8")
-    header = {
-        "format": FORMAT,
-        "model": identity.model,
-        "model_digest": identity.model_digest,
-        "engine": identity.engine,
-    }
+def begin_recording(path: Path, model: str, digest: str, engine: str) -> TextIO:
+    """A new recording, headed by who answered.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise disk_error(error, path) from error
+    header = {"format": FORMAT, "model": model, "model_digest": digest, "engine": engine}
     stream.write(json.dumps(header) + "\n")
     return stream
 
@@ -137,6 +140,14 @@ def write_answer(stream: TextIO, request_id: RequestId, request: str, output: Ou
     """One line of a recording. `request` is the fingerprint of what was asked."""
     entry = {"item": request_id.item, "draw": request_id.draw, "request": request, "output": encode_output(output)}
     stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def write_recording(path: Path, identity: Mapping[str, str], answers: Iterable[tuple[RequestId, str, Output]]) -> Path:
+    """A whole recording from answers kept elsewhere: (id, fingerprint, output) each; returns `path`."""
+    with begin_recording(path, identity["model"], identity["model_digest"], identity["engine"]) as stream:
+        for request_id, request, output in answers:
+            write_answer(stream, request_id, request, output)
+    return path
 
 
 def is_recording(path: Path) -> bool:

@@ -3,7 +3,7 @@
 Missing pairs are never dropped in silence: the verdict must survive their going the worst way for it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from parity.core.gaps import Gap, Missing, Verdict
@@ -75,10 +75,8 @@ def pair(candidate: Mapping[str, float | None], incumbent: Mapping[str, float | 
     return Pairs(counts, table[None, 1], table[None, 0], table[1, None], table[0, None], table[None, None])
 
 
-def compare(pairs: Pairs, margin: float | None = None, alpha: float = 0.05, population: int | None = None) -> Gap:
+def compare(pairs: Pairs, margin: float | None = None, alpha: float = 0.05) -> Gap:
     """The gap of paired scores with its 95 % interval, and the verdict at `margin` one-sided at `alpha`.
-
-    `population` is the size of the benchmark the items were drawn from, for the number of items still needed.
 
     Raises:
         ValueError: margin or alpha out of range.
@@ -118,7 +116,7 @@ def compare(pairs: Pairs, margin: float | None = None, alpha: float = 0.05, popu
             pairs.missing,
             worst,
         ),
-        items_needed=_still_needed(counts, margin, alpha, population) if verdict is Verdict.INCONCLUSIVE else None,
+        items_needed=_still_needed(counts, shown) if margin is not None else None,
     )
 
 
@@ -144,12 +142,13 @@ def _held(verdict: Verdict, worst: Verdict) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def _still_needed(counts: PairedCounts, margin: float | None, alpha: float, population: int | None) -> int | None:
-    if margin is None:
+def _still_needed(counts: PairedCounts, found: Evidence) -> int | None:
+    """More items of this kind that would decide it; None when the pairs decide already, or no number would."""
+    if verdict_of(found) is not Verdict.INCONCLUSIVE:
         return None
     # No flips seen in n items is compatible with up to about 3/n (rule of three); zero would promise too much.
     flips = max(counts.flips, 3 / counts.n if counts.n > 3 else 1.0)
-    needed = items_for_verdict(flips, counts.gap, margin, alpha, population=population)
+    needed = items_for_verdict(flips, counts.gap, found.margin, found.alpha)
     return None if needed is None else max(1, needed - counts.n)
 
 
@@ -184,3 +183,35 @@ def slice_gaps(candidate: Iterable[Marked], incumbent: Iterable[Marked], alpha: 
         if any(mine[item] is not None and other[item] is not None for item in items):
             gaps[tag] = compare(pair(mine, other), alpha=alpha)
     return gaps
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedGap:
+    """Two recorded models by name, their gap and that of every slice; `outside` answers named no option: wrong."""
+
+    candidate: str
+    incumbent: str
+    gap: Gap
+    slices: dict[Tag, Gap]
+    candidate_outside: int
+    incumbent_outside: int
+
+
+def compared(
+    candidate: str,
+    ours: Sequence[Marked],
+    incumbent: str,
+    theirs: Sequence[Marked],
+    margin: float | None = None,
+    alpha: float = 0.05,
+) -> RecordedGap:
+    """The gap between two sets of marks, whole and by slice."""
+    gap = compare(pair(scores_of(ours), scores_of(theirs)), margin, alpha)
+    return RecordedGap(
+        candidate, incumbent, gap, slice_gaps(ours, theirs, alpha), outside_count(ours), outside_count(theirs)
+    )
+
+
+def outside_count(marks: Iterable[Marked]) -> int:
+    """How many answers named no option; each counts as wrong."""
+    return sum(isinstance(marked.mark, Score) and marked.mark.outside for marked in marks)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from parity.benchmarks.base import Benchmark, Protocol
 from parity.core.gaps import Gap
@@ -14,7 +15,7 @@ from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.engines.base import Engine
 from parity.engines.open import EngineOptions, open_engine
 from parity.errors import Unscorable, UsageError
-from parity.measurement.comparison import compare, pair, scores_of, slice_gaps
+from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
 from parity.runs.plan import requests_digest, shuffled
 from parity.runs.runner import Budget, ask
 from parity.store import Workspace
@@ -22,6 +23,8 @@ from parity.store import Workspace
 # More ties and NaN than this share means the model or its precision is broken, not the items.
 UNSCORABLE_SHARE = 0.001
 Progress = Callable[[str, int, int], None]
+# "chat": every prompt is a user's turn in the model's own chat template. "none": the prompt as it is.
+Template = Literal["none", "chat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class MeasureSpec:
     candidates: tuple[ModelRef, ...]
     incumbent: ModelRef | None = None
     protocol: str | None = None
+    template: Template = "none"
     margin: float | None = None
     alpha: float = 0.05
     max_items: int | None = None
@@ -54,9 +58,18 @@ class Measured:
     def scores(self) -> list[float]:
         return [marked.mark.value for marked in self.marks if isinstance(marked.mark, Score)]
 
+    def groups(self) -> dict[str, dict[str, list[float]]]:
+        """Scores by tag kind and value; an unscored item is in none."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for marked in self.marks:
+            if isinstance(marked.mark, Score):
+                for kind, value in marked.tags:
+                    found.setdefault(kind, {}).setdefault(value, []).append(marked.mark.value)
+        return found
+
     @property
     def outside(self) -> int:
-        return sum(isinstance(marked.mark, Score) and marked.mark.outside for marked in self.marks)
+        return outside_count(self.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,7 @@ class Measurement:
     benchmark: str
     version: str
     protocol: str
+    template: Template
     items: int
     population: int
     groupings: tuple[str, ...]
@@ -101,6 +115,7 @@ def measure(
         engine = open_engine(model, spec.options)
         try:
             _check_kind(engine, benchmark, protocol)
+            _check_template(engine, spec.template)
             measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, on_progress)
         finally:
             engine.close()
@@ -109,12 +124,13 @@ def measure(
         theirs = measured[spec.incumbent]
         for ours in (measured[candidate] for candidate in spec.candidates):
             pairs = pair(scores_of(ours.marks), scores_of(theirs.marks))
-            gap = compare(pairs, spec.margin, spec.alpha, len(benchmark.items))
+            gap = compare(pairs, spec.margin, spec.alpha)
             comparisons.append(Comparison(ours, theirs, gap, slice_gaps(ours.marks, theirs.marks, spec.alpha)))
     return Measurement(
         benchmark.name,
         benchmark.version,
         protocol.name,
+        spec.template,
         len(items),
         len(benchmark.items),
         benchmark.groupings,
@@ -140,14 +156,14 @@ def measure_one(
     on_progress: Progress | None,
 ) -> Measured:
     """Ask one model, mark its answers, and write the run."""
-    requests = [protocol.request(item, fit=spec.fit) for item in items]
+    requests = [protocol.request(item, fit=spec.fit, chat=spec.template == "chat") for item in items]
     key = RunKey(
         engine.identity,
         benchmark.name,
         benchmark.digest,
         f"{protocol.name} {protocol.version}",
         protocol.kind,
-        "none",
+        spec.template,
         requests_digest(requests),
     )
     name = engine.model.short
@@ -166,10 +182,11 @@ def measure_one(
         marks = [Marked(item.id, protocol.mark(item, outputs[RequestId(item.id)]), item.tags) for item in items]
         _check_scorable(engine, marks)
         workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)))
-    return _summary(key.run_id, engine.model, marks, [outputs[request.id] for request in requests])
+    return summary(key.run_id, engine.model, marks, [outputs[request.id] for request in requests])
 
 
-def _summary(run_id: str, model: ModelRef, marks: list[Marked], outputs: list[Output]) -> Measured:
+def summary(run_id: str, model: ModelRef, marks: list[Marked], outputs: list[Output]) -> Measured:
+    """One model's run from its marks and outputs."""
     usage, latencies = Usage(), []
     for output in outputs:
         if not isinstance(output, Failure):
@@ -192,6 +209,13 @@ def _check_kind(engine: Engine, benchmark: Benchmark, protocol: Protocol) -> Non
         f"{' and '.join(sorted(kinds)) or 'nothing'}. Log-likelihoods and written answers are never compared.",
         f"Measure all models with --protocol {offers[0]}." if offers else "No protocol of this benchmark fits it.",
     )
+
+
+def _check_template(engine: Engine, template: Template) -> None:
+    if template == "chat" and not engine.capabilities.chat:
+        raise UsageError(
+            f"{engine.model} has no chat template.", "Measure all models with --template none, or use the chat version."
+        )
 
 
 def _check_scorable(engine: Engine, marks: list[Marked]) -> None:

@@ -1,9 +1,12 @@
 """How a gap reads: the sentence first, then the counts behind it; and its JSON."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from parity.core.digests import Plain, plain
 from parity.core.gaps import Gap, Verdict
+from parity.core.items import Tag
+from parity.measurement.comparison import RecordedGap
 from parity.reporting.page import Page, Sentence, Table, percent, points
 
 TONES = {Verdict.SUPERIOR: "green", Verdict.NON_INFERIOR: "green", Verdict.INFERIOR: "red"}
@@ -16,8 +19,33 @@ def gap_json(gap: Gap) -> dict[str, Plain]:
     return {key: plain(value) for key, value in fields.items()}
 
 
+def slices_json(slices: Mapping[Tag, Gap]) -> dict[str, Plain]:
+    """The gap of every slice, by kind=value."""
+    return {str(tag): gap_json(gap) for tag, gap in slices.items()}
+
+
+def recorded_json(found: RecordedGap) -> dict[str, Plain]:
+    """The gap with the keys other tools read, and what stands behind it."""
+    outside = {"candidate": found.candidate_outside, "incumbent": found.incumbent_outside}
+    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices)}
+
+
+def recorded_page(found: RecordedGap) -> Page:
+    """Two recorded models, whole; slices are for looking and carry no verdict."""
+    names = found.candidate, found.incumbent
+    page = gap_page(found.gap, *names)
+    outside = zip(names, (found.candidate_outside, found.incumbent_outside), strict=True)
+    notes = [Sentence(outside_sentence(name, count)) for name, count in outside if count]
+    return Page(page.title, (*page.blocks, *notes, *slice_tables(found.slices, names)))
+
+
+def outside_sentence(name: str, count: int) -> str:
+    """Why an answer that cannot be read lowers a score."""
+    return f"{count:,} answers of {name} named no option and count as wrong."
+
+
 def gap_page(gap: Gap, candidate: str, incumbent: str) -> Page:
-    """One comparison, whole."""
+    """One comparison without its slices."""
     rows = (
         ("items with both scores", f"{gap.n:,}"),
         (f"{candidate} right", f"{gap.both + gap.only_candidate:,} ({percent(gap.candidate_accuracy)})"),
@@ -33,6 +61,27 @@ def gap_page(gap: Gap, candidate: str, incumbent: str) -> Page:
     tone = TONES.get(gap.verdict, "yellow") if gap.verdict else ""
     blocks = [Sentence(sentence, tone) for sentence in verdict_sentences(gap, candidate, incumbent)]
     return Page(f"{candidate} against {incumbent}", (*blocks, Table(("", "value"), rows)))
+
+
+def slice_tables(slices: Mapping[Tag, Gap], names: tuple[str, str], kinds: Sequence[str] = ()) -> list[Table]:
+    """One table a kind of slice (all kinds unless named), where it has more than one value; the widest gap first."""
+    tables = []
+    for kind in kinds or sorted({tag.kind for tag in slices}):
+        found = {tag: gap for tag, gap in slices.items() if tag.kind == kind}
+        rows = tuple(
+            (
+                tag.value,
+                f"{gap.n:,}",
+                percent(gap.candidate_accuracy),
+                percent(gap.incumbent_accuracy),
+                points(gap.gap),
+                f"{points(gap.low)} to {points(gap.high)}",
+            )
+            for tag, gap in sorted(found.items(), key=lambda entry: (entry[1].gap, entry[0]))
+        )
+        if len(rows) > 1:
+            tables.append(Table((kind, "items", *names, "gap", "95 % interval"), rows))
+    return tables
 
 
 def verdict_sentences(gap: Gap, candidate: str, incumbent: str) -> list[str]:
@@ -57,7 +106,7 @@ def _claim(gap: Gap) -> str:
     text = f"{gap.verdict.sentence_word}: {gap.verdict.value} {at}."
     if gap.verdict is Verdict.NON_INFERIOR and gap.worse:
         text += " It is worse, by less than the margin."
-    if gap.verdict is Verdict.INCONCLUSIVE:
+    if gap.verdict is Verdict.INCONCLUSIVE and gap.missing.worst_case in (None, Verdict.INCONCLUSIVE):
         more = f"about {gap.items_needed:,} more items" if gap.items_needed else "no number of items"
         text += f" At this gap and these flips, {more} would decide it (power 80 %)."
     return text

@@ -1,6 +1,7 @@
 """A page is a title and blocks; what it looks like is decided by whoever draws it."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,13 @@ class Figure:
     lines: tuple[str, ...]
 
 
+Block: TypeAlias = Heading | Sentence | Table | Figure
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     title: str
-    blocks: tuple[Heading | Sentence | Table | Figure, ...]
+    blocks: tuple[Block, ...]
 
 
 def percent(fraction: float) -> str:

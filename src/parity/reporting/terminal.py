@@ -6,6 +6,15 @@ from rich.text import Text
 
 from parity.reporting.page import Figure, Heading, Page, Sentence, Table
 
+# Where no terminal says how wide it is (a pipe, a file), tables of run ids and long names still fit.
+PIPE_COLUMNS = 110
+
+
+def screen() -> Console:
+    """The console results are drawn on: stdout, as wide as the terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
+
 
 def draw(page: Page, console: Console) -> None:
     console.print(Text(page.title, style="bold"))

@@ -43,6 +43,24 @@ class RunRecord:
     key: dict[str, Any]
 
 
+@contextmanager
+def existing(folder: Path) -> Iterator["Workspace"]:
+    """A workspace that is there already, for commands that only look.
+
+    Raises:
+        StoreError: there is none at the folder.
+    """
+    if not (folder / "parity.db").is_file():
+        raise StoreError(
+            f"There is no workspace at {folder}.", "parity measure makes one; name another with --workspace."
+        )
+    workspace = Workspace(folder)
+    try:
+        yield workspace
+    finally:
+        workspace.close()
+
+
 class Workspace:
     """Opens or makes the workspace at a folder.
 
@@ -162,6 +180,13 @@ class Workspace:
         with self._reading() as connection:
             rows = connection.execute(table.select().where(table.c.run_id == run_id).order_by(table.c.position))
             return [Marked(row.item, _mark(row), tuple(map(tuple, json.loads(row.tags)))) for row in rows]
+
+    def requests(self, run_id: str) -> dict[str, str]:
+        """Fingerprint of what was asked, by item, of a finished run."""
+        table = schema.marks
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(table.c.item, table.c.request).where(table.c.run_id == run_id))
+            return {row.item: row.request for row in rows}
 
     def outputs(self, run_id: str) -> list[tuple[RequestId, str, Output]]:
         """What was answered in a finished run: request id, fingerprint, output, in its order."""

@@ -22,6 +22,7 @@ from parity.core.prompts import (
     Generate,
     Loglikelihood,
     Message,
+    Prompt,
     Request,
     RequestId,
     Sampling,
@@ -256,9 +257,10 @@ def _generations(engine: Engine, name: str, sampling: Sampling = _GREEDY) -> lis
 def _likelihoods(engine: Engine, name: str) -> list[Loglikelihood]:
     if "loglikelihood" not in engine.capabilities.kinds:
         return []
-    return [
-        Loglikelihood(RequestId(f"{name}/likely/{at}"), TextPrompt(text), _OPTIONS) for at, text in enumerate(_TEXTS)
-    ]
+    prompts: list[Prompt] = [TextPrompt(text) for text in _TEXTS]
+    if engine.capabilities.chat:
+        prompts.append(ChatPrompt((Message("user", _TEXTS[1]),)))
+    return [Loglikelihood(RequestId(f"{name}/likely/{at}"), prompt, _OPTIONS) for at, prompt in enumerate(prompts)]
 
 
 def _some_of_each(engine: Engine, name: str) -> list[Request]:

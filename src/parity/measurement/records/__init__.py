@@ -1,11 +1,45 @@
-"""What others measured: tables of scores or letters, and lm-evaluation-harness sample logs, as marks by item."""
+"""What was measured, here or elsewhere, as marks by item: our runs, tables of scores or letters, sample logs."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from parity.core.refs import ModelRef
 from parity.core.runs import Marked
 from parity.errors import DataError
+from parity.measurement.history import check_comparable, finished
 from parity.measurement.records.lm_eval import is_sample_log, read_sample_logs
 from parity.measurement.records.table import read_marks
+from parity.store import Workspace
+from parity.store.workspace import RunRecord, existing
+
+_RUN_ID = re.compile(r"[0-9a-f]{4,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Marks by item under a name for people; `run` is set when they come from our own workspace."""
+
+    name: str
+    marks: tuple[Marked, ...]
+    run: RunRecord | None = None
+
+
+def read_pair(candidate: str, incumbent: str, workspace: Path) -> tuple[Record, Record]:
+    """Two records that may be compared, each a run id of the workspace or a file (see `read_record`).
+
+    Raises:
+        DataError: one cannot be read, or both are runs that asked different things.
+    """
+    if not any(map(_is_run, (candidate, incumbent))) or not workspace.is_dir():
+        return _recorded(candidate), _recorded(incumbent)
+    with existing(workspace) as opened:
+        names = (candidate, incumbent)
+        records = [_recalled(opened, name) if _is_run(name) else _recorded(name) for name in names]
+        runs = [record.run for record in records if record.run is not None]
+        if len(runs) == 2:
+            check_comparable(opened, *runs)
+        return records[0], records[1]
 
 
 def read_record(name: str) -> list[Marked]:
@@ -14,15 +48,33 @@ def read_record(name: str) -> list[Marked]:
     Raises:
         DataError: the file is missing, of another form, or says nothing about items.
     """
-    text, _, part = name.partition("#")
+    text, _, column = name.partition("#")
     path = Path(text).expanduser()
     if not path.exists():
-        raise DataError(f"There is no file {path}.", "Check the path; relative paths start at the current folder.")
+        hint = " A run id is looked up in --workspace; parity runs lists them." if _is_run(name) else ""
+        raise DataError(
+            f"There is no file {path}.", "Check the path; relative paths start at the current folder." + hint
+        )
+    part = column or None
     if path.is_dir():
         logs = sorted(path.rglob("samples_*.jsonl"))
         if not logs:
             raise DataError(f"{path} holds no sample logs (samples_*.jsonl).", "Run lm_eval with --log_samples.")
-        return read_sample_logs(logs, part or None)
+        return read_sample_logs(logs, part)
     if is_sample_log(path):
-        return read_sample_logs([path], part or None)
-    return read_marks(path, part or None)
+        return read_sample_logs([path], part)
+    return read_marks(path, part)
+
+
+def _recorded(name: str) -> Record:
+    path, _, part = name.partition("#")
+    return Record(part or Path(path).name, tuple(read_record(name)))
+
+
+def _is_run(name: str) -> bool:
+    return _RUN_ID.fullmatch(name) is not None and not Path(name).exists()
+
+
+def _recalled(workspace: Workspace, prefix: str) -> Record:
+    run = finished(workspace, prefix)
+    return Record(ModelRef.parse(run.model).short, tuple(workspace.marks(run.run_id)), run)

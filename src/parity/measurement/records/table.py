@@ -1,9 +1,12 @@
 """Tables: `item,score`; or wide, `item,gold,<one column per model>`, where `file.csv#column` picks the model.
 
 In a column of scores an empty cell is a missing score. In a column of letters (there is a `gold`) an empty cell is an
-answer that names nothing, which is wrong; `NA` and JSON null are missing.
+answer that names nothing, which is wrong; `NA` and JSON null are missing. The options are the letters `gold` holds.
 """
 
+import csv
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from parity.core.runs import Marked
@@ -24,11 +27,12 @@ def read_marks(path: Path, column: str | None = None) -> list[Marked]:
     table = read_table(path)
     column = _column(table, column)
     letters = "gold" in table.columns and column != "score"
+    options = {row["gold"] for row in table.rows} if letters else set()
     marks, problems = [], []
     for number, (item, row) in enumerate(zip(table.item_ids(), table.rows, strict=True), start=1):
         tags = tuple((kind, value) for kind in TAG_COLUMNS if (value := row.get(kind)))
         try:
-            mark = _letter(row[column], row["gold"] or "") if letters else _score(row[column])
+            mark = _letter(row[column], row["gold"] or "", options) if letters else _score(row[column])
         except ValueError:
             problems.append(f"row {number} has {row[column]!r}")
             continue
@@ -39,6 +43,20 @@ def read_marks(path: Path, column: str | None = None) -> list[Marked]:
             f"{path}, column {column!r}: {'; '.join(problems[:3])}{more}.", "A score is a number between 0 and 1."
         )
     return marks
+
+
+def scores_csv(marks: Iterable[Marked]) -> str:
+    """Marks as `item,score` rows and a column for each kind of tag; an unscored item has an empty score."""
+    marks = list(marks)
+    kinds = list(dict.fromkeys(kind for marked in marks for kind, _ in marked.tags))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("item", "score", *kinds))
+    for marked in marks:
+        tags = dict(marked.tags)
+        score = f"{marked.mark.value:g}" if isinstance(marked.mark, Score) else ""
+        writer.writerow((marked.item, score, *(tags.get(kind, "") for kind in kinds)))
+    return text.getvalue()
 
 
 def _column(table: Table, column: str | None) -> str:
@@ -61,9 +79,8 @@ def _score(cell: str | None) -> Mark:
     return Score(float(words.get(cell.strip().lower(), cell)))
 
 
-def _letter(cell: str | None, gold: str) -> Mark:
+def _letter(cell: str | None, gold: str, options: set[str | None]) -> Mark:
     if cell is None or cell.strip() == "NA":
         return _ABSENT
     answer = cell.strip()
-    named = len(answer) == 1 and answer.isalpha() and answer.isupper()
-    return Score(float(answer == gold), answer[:80], outside=not named)
+    return Score(float(answer == gold), answer[:80], outside=answer not in options)

@@ -1,0 +1,35 @@
+"""`parity runs`: what is in the workspace."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def runs(
+    *,
+    workspace: Path = Path(".parity"),
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """List every run of the workspace, oldest first.
+
+    Parameters
+    ----------
+    workspace
+        The folder to look in.
+    json_
+        Print one JSON object and nothing else.
+    """
+    from parity.reporting.runs import runs_json, runs_page
+    from parity.reporting.terminal import draw, screen
+    from parity.store.workspace import existing
+
+    with existing(workspace) as opened:
+        found = opened.runs()
+    if json_:
+        sys.stdout.write(json.dumps(runs_json(found), ensure_ascii=False) + "\n")
+    else:
+        draw(runs_page(found, str(workspace)), screen())
+    return 0

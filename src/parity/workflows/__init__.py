@@ -1,0 +1,1 @@
+"""Several rooms in one story. Each story reads top to bottom."""
