@@ -26,6 +26,9 @@ check: $(STAMP) ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+demo: $(STAMP) ## the main job on an embedded default: no network, no key, no GPU
+	@$(BIN)/parity demo
+
 test: check ## everything that fits in 15 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 -m "not peers"
 

@@ -51,6 +51,7 @@ def test_runs_are_listed_shown_and_compared(bench, said, tmp_path):
     assert {key: gap[key] for key in ("n", "gap", "low", "verdict")} == {
         key: before[key] for key in ("n", "gap", "low", "verdict")
     }
+    assert said("gap", "@2", "@1", "--margin", "0.05") == gap
     assert set(gap["slices"]) == {"half=high", "half=low"}
 
 
@@ -110,6 +111,7 @@ def test_without_a_workspace(arguments, message, said):
 def test_unknown_and_unfinished_runs(bench, said, tmp_path):
     said("measure", "dummy:", "-b", bench)
     assert "No run" in said("show", "ffff", code=1)
+    assert "No run" in said("show", "@2", code=1)
     assert "They are kept" in said("measure", "dummy:seed=1", "-b", bench, "--max-tokens", "200", code=1)
     unfinished = runs_of(said)["dummy:seed=1"]
     assert "not finished" in said("show", unfinished, code=1)

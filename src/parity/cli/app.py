@@ -15,11 +15,9 @@ app = App(
     help_flags=["--help", "-h"],
     version_flags=["--version"],
 )
-app.command("parity.cli.measure:measure", name="measure")
-app.command("parity.cli.gap:gap", name="gap")
-app.command("parity.cli.runs:runs", name="runs")
-app.command("parity.cli.show:show", name="show")
-app.command("parity.cli.demo:demo", name="demo")
+VERBS = ("measure", "gap", "runs", "show", "demo")
+for _verb in VERBS:
+    app.command(f"parity.cli.{_verb}:{_verb}", name=_verb)
 
 
 def main(arguments: list[str] | None = None) -> int:

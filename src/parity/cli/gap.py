@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ class GapSpec:
     Parameters
     ----------
     candidate
-        Scores of the open model: a run id (see parity runs), a file of item,score rows (CSV, JSON lines),
+        Scores of the open model: a run (its id, or @1 for the newest), a file of item,score rows (CSV, JSON lines),
         FILE#COLUMN of a wide table, or a sample log (or folder of them) of lm-evaluation-harness.
     incumbent
         Scores of the API it would replace, likewise.
@@ -33,6 +33,7 @@ class GapSpec:
 
     candidate: str
     incumbent: str
+    _: KW_ONLY
     margin: float | None = None
     alpha: float = 0.05
     shared: Annotated[bool, Parameter(negative="")] = False

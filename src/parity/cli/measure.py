@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
     """How items are asked.
 
@@ -40,7 +40,7 @@ class Measure:
     Parameters
     ----------
     candidates
-        Open models: a folder of safetensors, replay:FILE, dummy: (see docs/measure.md).
+        Open models: a folder of safetensors, replay:FILE, dummy: (see docs/models.md).
     against
         The incumbent that a candidate would replace.
     benchmark
@@ -63,7 +63,8 @@ class Measure:
         How local models run.
     """
 
-    candidates: tuple[str, ...]
+    candidates: Annotated[tuple[str, ...], Parameter(negative="")]
+    _: KW_ONLY
     against: str | None = None
     benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "mmlu"
     data: Path | None = None

@@ -22,7 +22,7 @@ def show(
     Parameters
     ----------
     run
-        Its id, or the beginning of it (parity runs lists them).
+        Its id, the beginning of it, or @1 for the newest, @2 for the one before (parity runs lists them).
     workspace
         The folder it is in.
     record

@@ -11,7 +11,7 @@ from parity.engines.base import Engine
 from parity.errors import EngineError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """How to run a model on this machine. `auto` picks CUDA and the weights' own type where there is a GPU, else fp32.
 

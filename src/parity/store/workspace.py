@@ -163,12 +163,17 @@ class Workspace:
             return [_record(row) for row in connection.execute(schema.runs.select().order_by(schema.runs.c.created))]
 
     def run(self, prefix: str) -> RunRecord:
-        """The one run whose id begins with `prefix`.
+        """The one run whose id begins with `prefix`; or, for `@1`, `@2` ..., the newest, the one before it ...
 
         Raises:
             DataError: none, or several.
         """
-        found = [record for record in self.runs() if record.run_id.startswith(prefix)]
+        runs = self.runs()
+        if prefix.startswith("@") and prefix[1:].isdigit():
+            at = int(prefix[1:])
+            found = [runs[-at]] if 1 <= at <= len(runs) else []
+        else:
+            found = [record for record in runs if record.run_id.startswith(prefix)]
         if len(found) != 1:
             what = "No run" if not found else f"{len(found)} runs"
             raise DataError(f"{what} in {self.folder} with id {prefix!r}.", "List them with: parity runs")

@@ -13,7 +13,7 @@ from parity.measurement.records.table import read_marks
 from parity.store import Workspace
 from parity.store.workspace import RunRecord, existing
 
-_RUN_ID = re.compile(r"[0-9a-f]{4,12}")
+_RUN_ID = re.compile(r"[0-9a-f]{4,12}|@\d+")
 
 
 @dataclass(frozen=True, slots=True)
