@@ -115,3 +115,10 @@ def test_unknown_and_unfinished_runs(bench, said, tmp_path):
     assert "They are kept" in said("measure", "dummy:seed=1", "-b", bench, "--max-tokens", "200", code=1)
     unfinished = runs_of(said)["dummy:seed=1"]
     assert "not finished" in said("show", unfinished, code=1)
+
+
+def test_a_model_without_any_score_says_why(bench, said):
+    message = said("measure", "dummy:context=3", "--against", "dummy:", "-b", bench, code=1)
+    assert "none of 120 items has a score" in message
+    assert "exceed 3" in message
+    assert "--overflow truncate" in message

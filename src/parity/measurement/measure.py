@@ -219,12 +219,18 @@ def _check_template(engine: Engine, template: Template) -> None:
 
 
 def _check_scorable(engine: Engine, marks: list[Marked]) -> None:
-    """Ties and NaN above the limit stop the run, with the likely cause."""
+    """Ties and NaN above the limit stop the run, with the likely cause; so does a run without any score."""
     found = {UnscoredReason.TIE: 0, UnscoredReason.NOT_A_NUMBER: 0}
     for marked in marks:
         if isinstance(marked.mark, Unscored) and marked.mark.reason in found:
             found[marked.mark.reason] += 1
     ties, nans = found.values()
+    if marks and all(isinstance(marked.mark, Unscored) for marked in marks):
+        assert isinstance(marks[0].mark, Unscored)
+        raise Unscorable(
+            f"{engine.model}: none of {len(marks)} items has a score; {marks[0].item}: {marks[0].mark.detail}.",
+            "For a prompt that does not fit: --overflow truncate, or a model with a longer context.",
+        )
     # A handful in a short run is luck, not a diagnosis: from the second on the share decides.
     if ties + nans > max(1.0, UNSCORABLE_SHARE * len(marks)):
         cause = "NaN comes from overflow or broken weights" if nans else "Ties come from too coarse a number type"

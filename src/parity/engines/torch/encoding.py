@@ -98,7 +98,8 @@ class Encoder:
         return prompt.text, not (self._bos and prompt.text.startswith(self._bos))
 
     def _ids(self, text: str, special: bool) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(text, add_special_tokens=special))
+        # verbose: what does not fit is ours to count and report, not the tokenizer's to warn about.
+        return tuple(self._tokenizer.encode(text, add_special_tokens=special, verbose=False))
 
     def _excess(self, length: int, fit: Fit) -> int:
         window = min((size for size in (fit.window_tokens, self._window) if size is not None), default=length)
