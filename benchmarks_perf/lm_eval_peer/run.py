@@ -1,8 +1,9 @@
 """Score MMLU items with lm-evaluation-harness, for comparing answers and speed with ours. One JSON line at the end.
 
 Run by `.venv-peers/bin/python`, where the harness is; knows nothing of Parity. Writes for every item the four
-log-likelihoods the harness computed and the choice it takes (the first of the largest). In the last line `seconds`
-is the evaluation without loading the model, `seconds_scoring` the part of it in tokenizing and forward passes.
+log-likelihoods the harness computed and the choice it takes (the first of the largest; a NaN counts as largest). In
+the last line `seconds` is the evaluation without loading the model, `seconds_scoring` the part of it in tokenizing and
+forward passes.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from protocol import SHOTS, mmlu_tasks, subjects_of, task_manager
@@ -95,7 +97,7 @@ def items_of(subject: str, samples: list[dict[str, Any]]) -> list[dict[str, Any]
     items = []
     for sample in sorted(samples, key=lambda sample: sample["doc_id"]):
         logliks = [float(loglik) for loglik, _ in sample["filtered_resps"]]
-        choice = logliks.index(max(logliks))
+        choice = int(np.argmax(logliks))  # as the harness does it: max() would pass over a NaN
         assert sample["acc"] == (choice == sample["target"]), f"{subject}/{sample['doc_id']}: not its own choice"
         items.append({"item": f"{subject}/{sample['doc_id']}", "logliks": logliks, "choice": choice})
     return items
