@@ -9,8 +9,9 @@ from typing import Any
 
 from parity.core.outputs import Failure, FailureKind
 from parity.core.prompts import ChatPrompt, Fit, Generate, Loglikelihood, Prompt
+from parity.engines.torch.rendered import RenderedChat
 from parity.errors import ModelError
-from parity.models.templates import find_template, render
+from parity.models.templates import Renderer, find_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,21 @@ class Encoder:
 
     def __init__(self, tokenizer: Any, folder: Path, context_tokens: int | None) -> None:
         self._tokenizer = tokenizer
-        self._template = find_template(folder)
+        template = find_template(folder)
+        self._chat = None
+        if template is not None:
+            tokens = {name: str(value) for name, value in tokenizer.special_tokens_map.items()}
+            self._chat = RenderedChat(tokenizer, Renderer(template, tokens))
         self._window = context_tokens
         self._bos: str = tokenizer.bos_token or ""
 
     @property
     def has_template(self) -> bool:
-        return self._template is not None
+        return self._chat is not None
+
+    def close(self) -> None:
+        if self._chat is not None:
+            self._chat.close()
 
     def generation(self, request: Generate) -> Encoded | Failure:
         """Ids of a prompt with room for the answer after it."""
@@ -74,28 +83,30 @@ class Encoder:
 
     def _pair(self, prompt: Prompt, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Split the ids of the whole text where the context's end; trailing spaces belong to the continuation."""
-        text, special = self._text(prompt)
+        if isinstance(prompt, ChatPrompt):
+            return self._chat_of().pair(prompt.messages, continuation)
+        text, special = prompt.text, self._needs_special(prompt.text)
         if not text:
             start = self._tokenizer.bos_token_id
             start = self._tokenizer.eos_token_id if start is None else start
             return (start,), self._ids(continuation, False)
-        stripped = text.rstrip()
-        whole = self._ids(stripped + text[len(stripped) :] + continuation, special)
-        context = self._ids(stripped, special)
+        whole = self._ids(text + continuation, special)
+        context = self._ids(text.rstrip(), special)
         return whole[: len(context)], whole[len(context) :]
 
     def _prompt(self, prompt: Prompt) -> tuple[int, ...]:
-        text, special = self._text(prompt)
-        return self._ids(text, special)
-
-    def _text(self, prompt: Prompt) -> tuple[str, bool]:
-        """The text and whether special tokens are still to be added: a rendered template has its own."""
         if isinstance(prompt, ChatPrompt):
-            if self._template is None:
-                raise ModelError("This model has no chat template.", "Use --template none.")
-            tokens = {name: str(value) for name, value in self._tokenizer.special_tokens_map.items()}
-            return render(self._template, prompt.messages, tokens), False
-        return prompt.text, not (self._bos and prompt.text.startswith(self._bos))
+            return self._chat_of().ids(prompt.messages)
+        return self._ids(prompt.text, self._needs_special(prompt.text))
+
+    def _chat_of(self) -> RenderedChat:
+        if self._chat is None:
+            raise ModelError("This model has no chat template.", "Use --template none.")
+        return self._chat
+
+    def _needs_special(self, text: str) -> bool:
+        """Whether special tokens are still to be added; a text may begin with its own."""
+        return not (self._bos and text.startswith(self._bos))
 
     def _ids(self, text: str, special: bool) -> tuple[int, ...]:
         # verbose: what does not fit is ours to count and report, not the tokenizer's to warn about.

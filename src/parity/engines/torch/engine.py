@@ -102,6 +102,7 @@ class TorchEngine:
 
     def close(self) -> None:
         self._model = None
+        self._encoder.close()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -1,60 +1,69 @@
-"""The only place where a chat template is rendered: jinja2 in its immutable sandbox, with what templates expect.
+"""Renders one conversation by one chat template: jinja2 in its immutable sandbox, with what templates expect.
 
-Templates arrive with weights, so they are foreign code; they see messages and special tokens, nothing else.
+Templates arrive with weights, so they are foreign code. They see messages and special tokens, nothing else: no clock
+(`strftime_now` always tells the same day, so that a prompt is the same tomorrow), no files, no Python. How long a
+render may take, and how much memory, is the worker's business.
 """
 
 import json
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, NoReturn
 
-from parity.core.prompts import Message
-from parity.errors import ModelError
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_TEMPLATE_CHARACTERS = 256 * 1024
+# The day that Llama 3's own template falls back on.
+TODAY = date(2024, 7, 26)
 
 
-def find_template(folder: Path) -> str | None:
-    """The chat template of a model folder, from `chat_template.jinja` or the older key of `tokenizer_config.json`."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    config = folder / "tokenizer_config.json"
-    found = json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.is_file() else None
-    if isinstance(found, list):
-        found = next((entry["template"] for entry in found if entry.get("name") == "default"), None)
-    return found if isinstance(found, str) else None
+class Refused(Exception):
+    """The template is no valid jinja, does what the sandbox forbids, or refuses these messages."""
 
 
-def render(template: str, messages: tuple[Message, ...], special_tokens: dict[str, str]) -> str:
-    """The text a model reads for a conversation, ending where its answer begins.
+class GenerationMarks(Extension):
+    """Accepts the marks around what an assistant wrote, which training templates carry; they render as their body."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2 declares it so
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+def render(template: str, messages: Sequence[Mapping[str, str]], special_tokens: Mapping[str, str]) -> str:
+    """The text a model reads for a conversation of {role, content} turns, ending where its answer begins.
 
     Raises:
-        ModelError: the template is too long, is not valid jinja, or refuses these messages.
+        Refused: see there.
     """
-    from jinja2 import TemplateError
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
     if len(template) > MAX_TEMPLATE_CHARACTERS:
-        raise ModelError(f"The chat template has {len(template)} characters.", "Use the model's original template.")
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        raise Refused(f"it has {len(template)} characters, more than {MAX_TEMPLATE_CHARACTERS}")
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationMarks]
+    )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
-    turns = [{"role": message.role, "content": message.content} for message in messages]
+    environment.globals["strftime_now"] = TODAY.strftime
     try:
-        return environment.from_string(template).render(messages=turns, add_generation_prompt=True, **special_tokens)
-    except TemplateError as error:
-        raise ModelError(
-            f"The model's chat template refuses this conversation: {error}.", "Use --template none."
-        ) from error
+        compiled = environment.from_string(template)
+        return compiled.render(messages=messages, add_generation_prompt=True, **special_tokens)
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"{type(error).__name__}: {error}") from error
+    except RecursionError as error:
+        raise Refused("it calls itself without end") from error
+    except MemoryError as error:
+        raise Refused("it needs more memory than it is given") from error
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
+def _to_json(value: Any, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:
     # jinja2's own filter escapes HTML, which would change what the model reads.
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _refuse(message: str) -> NoReturn:
-    from jinja2 import TemplateError
-
     raise TemplateError(message)
