@@ -112,3 +112,16 @@ def test_killed_at_random_moments_it_ends_in_the_identical_report(data, tmp_path
     asked = Counter(log.read_text().split())
     assert max(asked.values()) <= 4
     assert sum(asked.values()) <= 2 * 135 + kills + 1
+
+
+def test_ctrl_c_says_that_nothing_is_lost(data, tmp_path):
+    command = [sys.executable, "-m", "parity", "measure", "dummy:delay_ms=20", "-b", "mmlu", "--data", data]
+    process = subprocess.Popen([*command, "--workspace", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("parity.db")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command to go on" in message

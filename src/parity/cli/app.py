@@ -14,6 +14,7 @@ app = App(
     help="How far is an open model from the API you pay for? Measure the gap on the same items, and prove it.",
     help_flags=["--help", "-h"],
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 VERBS = ("measure", "gap", "runs", "show", "demo")
 for _verb in VERBS:

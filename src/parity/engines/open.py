@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
+from parity.core.prompts import RequestKind
 from parity.core.refs import ModelRef, Scheme
 from parity.engines.base import Engine
 from parity.errors import EngineError
@@ -32,19 +33,43 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where an engine's class is, and which installed modules it needs (from which extra)."""
+    """Where an engine's class is, and which installed modules it needs (from which extra).
+
+    `kinds` are what every model of this backend can be asked; None where only the opened engine knows.
+    """
 
     target: str
     needs: tuple[str, ...] = ()
     extra: str = ""
+    kinds: frozenset[RequestKind] | None = None
 
 
+_TORCH = Backend(
+    "parity.engines.torch:TorchEngine",
+    ("torch", "transformers", "safetensors"),
+    "local",
+    frozenset({"generation", "loglikelihood"}),
+)
 BACKENDS = {
     Scheme.DUMMY: Backend("parity.engines.dummy:DummyEngine"),
     Scheme.REPLAY: Backend("parity.engines.replay:ReplayEngine"),
-    Scheme.FOLDER: Backend("parity.engines.torch:TorchEngine", ("torch", "transformers", "safetensors"), "local"),
-    Scheme.HUB: Backend("parity.engines.torch:TorchEngine", ("torch", "transformers", "safetensors"), "local"),
+    Scheme.FOLDER: _TORCH,
+    Scheme.HUB: _TORCH,
 }
+
+
+def kinds_of(ref: ModelRef, options: EngineOptions | None = None) -> frozenset[RequestKind]:
+    """What a model can be asked, known without loading weights.
+
+    Raises:
+        EngineError, ModelError, DataError: as `open_engine`, where the engine has to be opened to know.
+    """
+    backend = BACKENDS.get(ref.scheme)
+    if backend is not None and backend.kinds is not None:
+        return backend.kinds
+    engine = open_engine(ref, options)
+    engine.close()
+    return engine.capabilities.kinds
 
 
 def open_engine(ref: ModelRef, options: EngineOptions | None = None) -> Engine:

@@ -1,6 +1,6 @@
 """measure: ask every model the same items by the same protocol, mark the answers, compare candidates to incumbent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,12 +8,12 @@ from parity.benchmarks.base import Benchmark, Protocol
 from parity.core.gaps import Gap
 from parity.core.items import Item, Tag
 from parity.core.outputs import Failure, Output, Usage
-from parity.core.prompts import Fit, RequestId, fingerprint
+from parity.core.prompts import Fit, RequestId, RequestKind, fingerprint
 from parity.core.refs import ModelRef
 from parity.core.runs import Marked, RunKey
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.engines.base import Engine
-from parity.engines.open import EngineOptions, open_engine
+from parity.engines.open import EngineOptions, kinds_of, open_engine
 from parity.errors import Unscorable, UsageError
 from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
 from parity.runs.plan import requests_digest, shuffled
@@ -110,11 +110,11 @@ def measure(
     protocol = benchmark.protocol(spec.protocol)
     items = chosen(benchmark, protocol, spec.max_items)
     models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
+    _check_kinds({model: kinds_of(model, spec.options) for model in models}, benchmark, protocol)
     measured = {}
     for model in models:
         engine = open_engine(model, spec.options)
         try:
-            _check_kind(engine, benchmark, protocol)
             _check_template(engine, spec.template)
             measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, on_progress)
         finally:
@@ -199,15 +199,19 @@ def summary(run_id: str, model: ModelRef, marks: list[Marked], outputs: list[Out
     return Measured(run_id, model, tuple(marks), usage, tuple(latencies), tuple(sorted(reasons.items())))
 
 
-def _check_kind(engine: Engine, benchmark: Benchmark, protocol: Protocol) -> None:
-    kinds = engine.capabilities.kinds
-    if protocol.kind in kinds:
+def _check_kinds(kinds: Mapping[ModelRef, frozenset[RequestKind]], benchmark: Benchmark, protocol: Protocol) -> None:
+    """Refuse, before anything is asked, a protocol that one of the models cannot do; offer one that all can."""
+    unable = [model for model, offered in kinds.items() if protocol.kind not in offered]
+    if not unable:
         return
-    offers = [other.name for other in benchmark.protocols.values() if other.kind in kinds]
+    common = frozenset.intersection(*kinds.values())
+    offers = [other.name for other in benchmark.protocols.values() if other.kind in common]
     raise UsageError(
-        f"{engine.model} cannot be asked by {protocol.name!r}, which needs {protocol.kind}; it offers "
-        f"{' and '.join(sorted(kinds)) or 'nothing'}. Log-likelihoods and written answers are never compared.",
-        f"Measure all models with --protocol {offers[0]}." if offers else "No protocol of this benchmark fits it.",
+        f"{unable[0]} cannot be asked by {protocol.name!r}, which needs {protocol.kind}; it offers "
+        f"{' and '.join(sorted(kinds[unable[0]])) or 'nothing'}. Log-likelihoods and written answers are never compared.",
+        f"Measure all models with --protocol {offers[0]}."
+        if offers
+        else "No protocol of this benchmark fits them all.",
     )
 
 
