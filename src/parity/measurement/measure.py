@@ -206,12 +206,11 @@ def _check_kinds(kinds: Mapping[ModelRef, frozenset[RequestKind]], benchmark: Be
         return
     common = frozenset.intersection(*kinds.values())
     offers = [other.name for other in benchmark.protocols.values() if other.kind in common]
+    offered = " and ".join(sorted(kinds[unable[0]])) or "nothing"
     raise UsageError(
-        f"{unable[0]} cannot be asked by {protocol.name!r}, which needs {protocol.kind}; it offers "
-        f"{' and '.join(sorted(kinds[unable[0]])) or 'nothing'}. Log-likelihoods and written answers are never compared.",
-        f"Measure all models with --protocol {offers[0]}."
-        if offers
-        else "No protocol of this benchmark fits them all.",
+        f"{unable[0]} cannot be asked by {protocol.name!r}, which needs {protocol.kind}; it offers {offered}. "
+        "Log-likelihoods and written answers are never compared.",
+        f"Measure all models with --protocol {offers[0]}." if offers else f"No protocol of {benchmark.name} fits all.",
     )
 
 
