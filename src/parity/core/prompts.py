@@ -24,8 +24,13 @@ class TextPrompt:
     shots: tuple[str, ...] = ()
 
     @property
+    def head(self) -> str:
+        """What stands before the question, and is the same for many."""
+        return self.preamble + "".join(self.shots)
+
+    @property
     def text(self) -> str:
-        return self.preamble + "".join(self.shots) + self.question
+        return self.head + self.question
 
     def with_fewer_shots(self) -> "TextPrompt":
         """The same prompt without its last worked example."""

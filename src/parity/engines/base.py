@@ -14,11 +14,17 @@ from parity.core.runs import Identity
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can be asked. `context_tokens` is None where it is not known."""
+    """What an engine can be asked. `context_tokens` is None where it is not known.
+
+    `block` is how many requests it wants at once; None: all of them, so that it finds what they share.
+    `hidden_tokens` is how many an answer may take beyond `max_tokens`, for reasoning that is billed but not shown.
+    """
 
     kinds: frozenset[RequestKind]
     chat: bool = False
     context_tokens: int | None = None
+    block: int | None = 256
+    hidden_tokens: int = 0
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 
 from parity.core.outputs import Failure, FailureKind
 from parity.core.prompts import ChatPrompt, Fit, Generate, Loglikelihood, Prompt
+from parity.engines.torch.joins import Joiner
 from parity.engines.torch.rendered import RenderedChat
 from parity.errors import ModelError
 from parity.models.templates import Renderer, find_template
@@ -29,6 +30,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Any, folder: Path, context_tokens: int | None) -> None:
         self._tokenizer = tokenizer
+        self._joiner = Joiner(self._ids)
         template = find_template(folder)
         self._chat = None
         if template is not None:
@@ -82,22 +84,27 @@ class Encoder:
         return Encoded(self._cut(context, excess), tuple(rest for _, rest in pairs), excess, dropped)
 
     def _pair(self, prompt: Prompt, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Split the ids of the whole text where the context's end; trailing spaces belong to the continuation."""
+        """Ids of the prompt, and what follows as many ids of prompt and continuation encoded together.
+
+        Where a token spans the join this is the reference's rule (lm-evaluation-harness): the prompt as it is alone.
+        Its trailing spaces belong to the continuation.
+        """
         if isinstance(prompt, ChatPrompt):
             return self._chat_of().pair(prompt.messages, continuation)
-        text, special = prompt.text, self._needs_special(prompt.text)
+        text = prompt.text
         if not text:
             start = self._tokenizer.bos_token_id
             start = self._tokenizer.eos_token_id if start is None else start
             return (start,), self._ids(continuation, False)
-        whole = self._ids(text + continuation, special)
-        context = self._ids(text.rstrip(), special)
-        return whole[: len(context)], whole[len(context) :]
+        context = self._prompt(prompt) if text == text.rstrip() else self._ids(text.rstrip(), self._needs_special(text))
+        known = context if text == text.rstrip() else None
+        whole = self._joiner.ids(text, continuation, self._needs_special(text), known)
+        return context, whole[len(context) :]
 
     def _prompt(self, prompt: Prompt) -> tuple[int, ...]:
         if isinstance(prompt, ChatPrompt):
             return self._chat_of().ids(prompt.messages)
-        return self._ids(prompt.text, self._needs_special(prompt.text))
+        return self._joiner.ids(prompt.head, prompt.question, self._needs_special(prompt.text))
 
     def _chat_of(self) -> RenderedChat:
         if self._chat is None:

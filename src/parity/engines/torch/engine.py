@@ -1,7 +1,7 @@
 """TorchEngine: a checked transformers folder as an Engine. One forward pass at a time; calls from threads queue up."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,9 +19,13 @@ from parity.engines.stops import StreamCutter
 from parity.engines.torch.encoding import Encoded, Encoder
 from parity.engines.torch.generation import generate
 from parity.engines.torch.likelihood import likelihoods
+from parity.engines.torch.proof import follows_a_walk
+from parity.engines.torch.scoring import Scorer, Work
 from parity.errors import ContextExceeded, EngineError, ModelError, UsageError, did_you_mean
 from parity.models.sources import locate
 
+# Ids a pass computes together, on a CPU and on a GPU.
+PASS_TOKENS = (2048, 16384)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -31,7 +35,7 @@ class TorchEngine:
     def __init__(self, ref: ModelRef, options: EngineOptions | None = None) -> None:
         options = options or EngineOptions()
         local = locate(ref)
-        self.model = ref
+        self.model = local.ref
         self._device = _device(options.device)
         dtype = _dtype(options.dtype, self._device)
         disable_progress_bar()  # the run shows its own
@@ -49,18 +53,31 @@ class TorchEngine:
         self._model.eval().to(self._device)
         self._encoder = Encoder(self._tokenizer, local.folder, local.context_tokens)
         self._batch_size = options.batch_size
+        self._cancellations = Cancellations()
+        self._one_at_a_time = threading.Lock()
+        self._scorer = None
+        if follows_a_walk(self._model):
+            tokens = options.pass_tokens or PASS_TOKENS[self._device.type == "cuda"]
+            self._scorer = Scorer(self._model, tokens, self._one_at_a_time)
         self.capabilities = Capabilities(
-            frozenset({"generation", "loglikelihood"}), self._encoder.has_template, local.context_tokens
+            frozenset({"generation", "loglikelihood"}), self._encoder.has_template, local.context_tokens, block=None
         )
         self.identity = Identity(
-            str(ref),
+            str(local.ref),
             local.digest,
             "torch",
             tuple((name, version(name)) for name in ("torch", "transformers", "tokenizers")),
-            (("device", self._device.type), ("dtype", str(self._model.dtype).removeprefix("torch."))),
+            (
+                ("device", self._device.type),
+                ("dtype", str(self._model.dtype).removeprefix("torch.")),
+                ("scoring", "shared prefixes" if self._scorer else "row by row"),
+            ),
         )
-        self._cancellations = Cancellations()
-        self._one_at_a_time = threading.Lock()
+
+    @property
+    def work(self) -> Work | None:
+        """Tokens asked for, computed and distinct, of all scoring so far; None where each row is computed alone."""
+        return self._scorer.work if self._scorer else None
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
         block = list(requests)
@@ -114,15 +131,15 @@ class TorchEngine:
                 yield request.id, encoded
             else:
                 ready.append((request.id, encoded))
-        found = likelihoods(
-            self._model,
-            [encoded for _, encoded in ready],
-            self._batch_size,
-            lambda index: ready[index][0] in self._cancellations,
-            self._one_at_a_time,
-        )
-        for index, output in found:
+        for index, output in self._scores(
+            [encoded for _, encoded in ready], lambda at: ready[at][0] in self._cancellations
+        ):
             yield ready[index][0], output
+
+    def _scores(self, encoded: Sequence[Encoded], cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
+        if self._scorer is not None:
+            return self._scorer.score(encoded, cancelled)
+        return likelihoods(self._model, encoded, self._batch_size, cancelled, self._one_at_a_time)
 
     def _write(self, requests: Sequence[Generate]) -> Iterator[tuple[RequestId, Output]]:
         groups: dict[object, list[tuple[Generate, Encoded]]] = {}

@@ -45,7 +45,7 @@ class RenderedChat:
     def pair(self, messages: Sequence[Message], continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids of the conversation, and of a continuation after it."""
         context, whole = self.ids(messages), self.ids(messages, continuation)
-        return whole[: len(context)], whole[len(context) :]
+        return context, whole[len(context) :]
 
     def _guarded(self, messages: Sequence[Message]) -> tuple[list[Message], dict[str, str]]:
         """Messages with a stand-in for every special token in them, and what each stands for."""
