@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from parity.measurement.comparison import compared
     from parity.measurement.measure import Measurement, MeasureSpec, measure
     from parity.measurement.records import read_record
+    from parity.models.fit import FitSpec, fit
+    from parity.models.hub import pull
+    from parity.models.inspection import inspect
+    from parity.pricing.own import open_book
     from parity.store import Workspace
 
 _HOMES = {
     "EngineOptions": "parity.engines.open",
+    "FitSpec": "parity.models.fit",
     "Gap": "parity.core.gaps",
     "MeasureSpec": "parity.measurement.measure",
     "Measurement": "parity.measurement.measure",
@@ -30,14 +35,19 @@ _HOMES = {
     "Verdict": "parity.core.gaps",
     "Workspace": "parity.store",
     "compared": "parity.measurement.comparison",
+    "fit": "parity.models.fit",
+    "inspect": "parity.models.inspection",
     "measure": "parity.measurement.measure",
     "open_benchmark": "parity.benchmarks.catalog",
+    "open_book": "parity.pricing.own",
     "open_engine": "parity.engines.open",
+    "pull": "parity.models.hub",
     "read_record": "parity.measurement.records",
 }
 
 __all__ = [
     "EngineOptions",
+    "FitSpec",
     "Gap",
     "MeasureSpec",
     "Measurement",
@@ -46,9 +56,13 @@ __all__ = [
     "Verdict",
     "Workspace",
     "compared",
+    "fit",
+    "inspect",
     "measure",
     "open_benchmark",
+    "open_book",
     "open_engine",
+    "pull",
     "read_record",
 ]
 

@@ -69,7 +69,7 @@ def test_more_items_later_ask_only_the_new_ones(data, tmp_path, capsys):
         (["dummy:", "-b", "mmul"], 2, "Did you mean 'mmlu'"),
         (["dummy:", "-b", "mmlu"], 1, "name a folder that holds the files with --data"),
         (["dummy:", "--margin", "0.02"], 2, "--against"),
-        (["openai:gpt-4o", "--data", "DATA", "--max-items", "3"], 1, "no engine for 'openai'"),
+        (["gguf:x.gguf", "--data", "DATA", "--max-items", "3"], 1, "no engine for 'gguf'"),
         (["dummy:", "--data", "/nowhere"], 1, "lacks MMLU files"),
         (["dummy:", "--data", "DATA", "--only", "subject=anatomi"], 2, "Did you mean 'anatomy'"),
         (["dummy:letters=A", "--data", "DATA"], 2, "Did you mean 'letter'"),

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from parity.core.refs import ModelRef
-from parity.errors import EngineError, ModelError
+from parity.errors import ModelError
 from parity.models.safetensors import check_safetensors
 from parity.models.sources import locate
 
@@ -82,6 +82,7 @@ def test_a_missing_folder_that_looks_like_a_repository_says_so():
         locate(ModelRef.parse("meta-llama/Llama-3"))
 
 
-def test_the_hub_is_a_clear_refusal():
-    with pytest.raises(EngineError, match="not part of this version"):
+def test_a_hub_model_that_was_not_pulled_says_how_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"(?s)has not been pulled to .*parity pull hf:a/b"):
         locate(ModelRef.parse("hf:a/b"))

@@ -2,13 +2,15 @@
 
 import pytest
 
+from parity.core.money import Price, Rates
 from parity.core.outputs import Failure, FailureKind, Generation, Usage
-from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
+from parity.core.prompts import Generate, Loglikelihood, RequestId, Sampling, TextPrompt
 from parity.core.refs import ModelRef
+from parity.engines.base import Capabilities
 from parity.engines.dummy import DummyEngine
 from parity.errors import BudgetExceeded, EngineError
 from parity.runs.plan import requests_digest, shuffled
-from parity.runs.runner import Budget, ask, most_tokens
+from parity.runs.runner import Budget, ask, most_tokens, most_usage
 from parity.store import Workspace
 
 
@@ -95,3 +97,66 @@ def test_any_beginning_of_the_order_is_the_same():
     assert kept == few
     assert shuffled(questions(9), seed=1) != shuffled(questions(9))
     assert requests_digest(few) != requests_digest(few[:-1])
+
+
+SOLD = Price("x", Rates(10.0, 40.0))
+
+
+def dearest(request):
+    return SOLD.most(*most_usage(request))
+
+
+def test_a_budget_in_dollars_is_never_passed_and_the_rest_comes_later(workspace):
+    requests = questions(300)
+    limit = 20.5 * dearest(requests[0])
+    spend = Counting(output=Generation("x", "stop", Usage(*most_usage(requests[0]))))
+    with pytest.raises(BudgetExceeded, match=r"\d+ of 300 items are answered"):
+        ask(spend, requests, workspace, Budget(usd=limit), price=SOLD)
+    answered = len(spend.asked)
+    assert 18 <= answered <= 20
+    assert ask(spend, requests, workspace, Budget(usd=1.0), price=SOLD).new == 300 - answered
+
+
+def test_cheap_answers_leave_room_for_more_within_the_same_budget(workspace):
+    requests = questions(300)
+    limit = 20 * dearest(requests[0])
+    cheap = Counting(output=Generation("x", "stop", Usage(2, 1)))
+    with pytest.raises(BudgetExceeded):
+        ask(cheap, requests, workspace, Budget(usd=limit), price=SOLD)
+    assert 20 < len(cheap.asked) < 300
+    spent = len(cheap.asked) * SOLD.cost(2, 1)
+    assert limit - dearest(requests[0]) * 1.2 < spent <= limit
+
+
+def test_a_failure_may_have_been_billed_and_is_counted_so(workspace):
+    requests = questions(50)
+    limit = 10.5 * dearest(requests[0])
+    broken = Counting(output=Failure(FailureKind.ENGINE, "broke off"))
+    with pytest.raises(BudgetExceeded):
+        ask(broken, requests, workspace, Budget(usd=limit), price=SOLD)
+    assert len(broken.asked) <= 11
+    refused = Counting("seed=1", Failure(FailureKind.CONTEXT_EXCEEDED, "long"))
+    assert ask(refused, requests, workspace, Budget(usd=limit), price=SOLD).usd == 0
+
+
+def test_dollars_need_a_price_and_local_models_spend_none(workspace):
+    with pytest.raises(ValueError, match="price"):
+        ask(Counting(), questions(1), workspace, Budget(usd=1.0))
+    free = Price("dummy:", Rates(0.0, 0.0), local=True)
+    assert ask(Counting(), questions(300), workspace, Budget(usd=0.0), price=free).new == 300
+
+
+def test_what_continuations_take_is_never_more_than_was_set_aside():
+    prompt, continuations = TextPrompt("question"), (" A", " B", " C")
+    prompt_tokens, completion_tokens = most_usage(Loglikelihood(RequestId("i"), prompt, continuations))
+    assert prompt_tokens >= len(prompt.text) + sum(len(prompt.text + text) for text in continuations)
+    assert completion_tokens == 4
+
+
+def test_hidden_reasoning_is_set_aside(workspace):
+    requests = questions(50)
+    engine = Counting(output=Generation("x", "stop", Usage(8, 1003, reasoning_tokens=1000)))
+    engine.capabilities = Capabilities(frozenset({"generation"}), hidden_tokens=1000)
+    with pytest.raises(BudgetExceeded):
+        ask(engine, requests, workspace, Budget(usd=10 * SOLD.cost(8, 1003)), price=SOLD)
+    assert 8 <= len(engine.asked) <= 10

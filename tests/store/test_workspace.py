@@ -3,15 +3,19 @@
 import sqlite3
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 
+from parity.core.money import Cost, Price, Rates
 from parity.core.outputs import Generation
 from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
 from parity.core.runs import Identity, Marked, RunKey
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.errors import DataError, StoreError
+from parity.files.egress import Contact, Egress
 from parity.store import Workspace
+from parity.store.accounts import RunAccount
 
 KEY = RunKey(Identity("dummy:", "d", "dummy"), "mmlu", "b", "letter", "generation", "none", "r")
 
@@ -84,10 +88,14 @@ def test_broken_newer_and_unwritable_databases(tmp_path):
 
 WRITER = """
 import sys
+from datetime import date
 from pathlib import Path
+from parity.core.money import Cost, Price, Rates
 from parity.core.outputs import Generation
 from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
+from parity.files.egress import Contact, Egress
 from parity.store import Workspace
+from parity.store.accounts import RunAccount
 workspace = Workspace(Path(sys.argv[1]))
 for at in range(150):
     item = f"{sys.argv[2]}-{at}"
@@ -106,3 +114,30 @@ def test_two_processes_write_at_once(tmp_path):
     raw = sqlite3.connect(tmp_path / "w" / "parity.db")
     assert raw.execute("SELECT count(*) FROM answers").fetchone() == (300,)
     raw.close()
+
+
+def test_costs_and_calls_of_a_run_come_back(workspace):
+    sold = Cost(0.25, Price("openai:x", Rates(2.0, 8.0), date(2026, 1, 2), "me"))
+    workspace.begin_run(KEY, 1)
+    assert workspace.account(KEY.run_id) == RunAccount()
+    call = workspace.put_call(None, KEY.run_id, Egress())
+    assert workspace.account(KEY.run_id) == RunAccount(None, (), 0, False)
+    workspace.put_call(call, KEY.run_id, Egress((Contact("b.example", 443, 3),), 0, False))
+    workspace.put_call(None, KEY.run_id, Egress((Contact("::1", 80, 1),), 2, True))
+    workspace.put_cost(KEY.run_id, None)
+    workspace.put_cost(KEY.run_id, sold)
+    assert workspace.account(KEY.run_id) == RunAccount(sold, ("[::1]:80", "b.example:443"), 2, False)
+    assert workspace.accounts() == {KEY.run_id: workspace.account(KEY.run_id)}
+
+
+def test_a_workspace_from_before_costs_were_kept_is_brought_up_to_date(workspace, tmp_path):
+    workspace.begin_run(KEY, 1)
+    workspace.close()
+    raw = sqlite3.connect(tmp_path / "w" / "parity.db")
+    raw.executescript("DROP TABLE calls; DROP TABLE costs; DELETE FROM migrations WHERE number = 2")
+    raw.close()
+    again = Workspace(tmp_path / "w")
+    assert again.run(KEY.run_id).status == "asking"
+    assert again.account(KEY.run_id) == RunAccount(cost=None, hosts=None)
+    again.put_call(None, KEY.run_id, Egress())
+    again.close()

@@ -3,6 +3,7 @@
 0 done or parity, 1 error, 2 usage, 10 inferior, 11 inconclusive, 130 interrupted.
 """
 
+import os
 import sys
 
 from cyclopts import App, CycloptsError
@@ -11,18 +12,32 @@ from parity.errors import ParityError
 
 app = App(
     name="parity",
-    help="How far is an open model from the API you pay for? Measure the gap on the same items, and prove it.",
+    help="How far is an open model from the API you pay for? Measure the gap on the same items, and prove it.\n\n"
+    "With --offline, any verb reaches this machine only, and attempts to reach another are refused and counted.",
     help_flags=["--help", "-h"],
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
-VERBS = ("measure", "gap", "runs", "show", "demo")
+VERBS = ("measure", "gap", "runs", "show", "inspect", "fit", "pull", "price", "demo")
 for _verb in VERBS:
     app.command(f"parity.cli.{_verb}:{_verb}", name=_verb)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code. `--offline` may stand anywhere in it."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "--offline" not in arguments and os.environ.get("PARITY_OFFLINE", "") in ("", "0"):
+        return _run(arguments)
+    from parity.files import egress
+
+    egress.forbid()
+    code = _run([argument for argument in arguments if argument != "--offline"])
+    if attempts := egress.seen().attempts:
+        sys.stderr.write(f"offline: {attempts} attempts to reach another host were refused\n")
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0

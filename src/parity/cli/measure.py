@@ -57,6 +57,10 @@ class Measure:
         Ask only so many items, drawn at random; more can be asked later.
     max_tokens
         Stop before more tokens than this are used by one model.
+    max_usd
+        Stop before this call of the command could cost more dollars, all models together.
+    prices
+        A TOML file of your own prices (see docs/price.md), in place of prices.toml in the workspace.
     asking
         How items are asked.
     engine
@@ -73,6 +77,8 @@ class Measure:
     alpha: float = 0.05
     max_items: int | None = None
     max_tokens: int | None = None
+    max_usd: float | None = None
+    prices: Path | None = None
     asking: Annotated[Asking, Parameter(name="*")] = field(default_factory=Asking)
     engine: Annotated[EngineOptions, Parameter(name="*")] = field(default_factory=EngineOptions)
 
@@ -99,8 +105,11 @@ def measure(
     from parity.core.prompts import Fit
     from parity.core.refs import ModelRef
     from parity.files import write_atomic
+    from parity.files.egress import seen, watch
     from parity.measurement.measure import MeasureSpec
     from parity.measurement.measure import measure as run
+    from parity.pricing.own import open_book
+    from parity.reporting.accounts import say_forecast
     from parity.reporting.markdown import write
     from parity.reporting.measurements import measurement_json, measurement_page
     from parity.reporting.terminal import draw, screen
@@ -108,6 +117,8 @@ def measure(
     from parity.store import Workspace
 
     _check(spec)
+    watch()
+    before = seen()
     refs = tuple(ModelRef.parse(name) for name in spec.candidates)
     incumbent = ModelRef.parse(spec.against) if spec.against else None
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
@@ -120,13 +131,14 @@ def measure(
         spec.alpha,
         spec.max_items,
         Fit(spec.asking.overflow),
-        Budget(tokens=spec.max_tokens),
+        Budget(tokens=spec.max_tokens, usd=spec.max_usd),
+        open_book(workspace, spec.prices),
         spec.engine,
     )
     opened = Workspace(workspace)
     try:
         with showing(enabled=not json_) as progress:
-            found = run(plan, benchmark, opened, progress)
+            found = run(plan, benchmark, opened, progress, say_forecast, before)
     finally:
         opened.close()
     page, data = measurement_page(found), measurement_json(found)
@@ -159,6 +171,8 @@ def _check(spec: Measure) -> None:
     for flag, value in (("--max-items", spec.max_items), ("--max-tokens", spec.max_tokens)):
         if value is not None and value < 1:
             problems.append(f"{flag} {value} is not at least 1")
+    if spec.max_usd is not None and not spec.max_usd > 0:
+        problems.append(f"--max-usd {spec.max_usd:g} is not above 0")
     problems += [f"--only {tag} is not KIND=VALUE, such as subject=anatomy" for tag in spec.only if "=" not in tag]
     if problems:
         raise UsageError("This cannot be measured:\n" + listed(problems), "See parity measure --help.")

@@ -2,21 +2,34 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 
 @contextmanager
-def showing(enabled: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+def showing(
+    enabled: bool = True, unit: Literal["items", "bytes"] = "items"
+) -> Iterator[Callable[[str, int, int], None]]:
     """Yields a function to call with (what, done, total); one bar for every `what`."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    counts = [MofNCompleteColumn()] if unit == "items" else [DownloadColumn(), TransferSpeedColumn()]
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not enabled, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
+            progress.update(tasks[what], completed=done, total=total)
 
         yield show

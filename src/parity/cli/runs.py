@@ -27,9 +27,9 @@ def runs(
     from parity.store.workspace import existing
 
     with existing(workspace) as opened:
-        found = opened.runs()
+        found, accounts = opened.runs(), opened.accounts()
     if json_:
-        sys.stdout.write(json.dumps(runs_json(found), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(runs_json(found, accounts), ensure_ascii=False) + "\n")
     else:
-        draw(runs_page(found, str(workspace)), screen())
+        draw(runs_page(found, accounts, str(workspace)), screen())
     return 0

@@ -8,12 +8,18 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer. What was cut to fit the context is counted here, never hidden."""
+    """Tokens of one answer. What was cut to fit the context is counted here, never hidden.
+
+    `cached_tokens` are those of the prompt that an endpoint had in its cache, and bills at another price;
+    `reasoning_tokens` are those of the completion that are not part of the answer.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     truncated_tokens: int = 0
     dropped_shots: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -21,6 +27,8 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.truncated_tokens + other.truncated_tokens,
             self.dropped_shots + other.dropped_shots,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
     @property
@@ -49,15 +57,21 @@ class Loglikelihoods:
 
 
 class FailureKind(StrEnum):
-    """Why there is no answer. `PERMANENT` kinds are kept; the others are asked again by the same command."""
+    """Why there is no answer. `PERMANENT` kinds are kept; the others are asked again by the same command.
+
+    REFUSED is an answer the provider withholds (a content filter, a refusal by the service): the item stays unscored
+    and is counted as such, since nobody knows what the model would have said. A model that declines in its own words
+    has answered: that is a Generation, and the benchmark marks it.
+    """
 
     CONTEXT_EXCEEDED = "context exceeded"
     NOT_RECORDED = "not recorded"
+    REFUSED = "withheld by the provider"
     CANCELLED = "cancelled"
     ENGINE = "engine failure"
 
 
-PERMANENT = frozenset({FailureKind.CONTEXT_EXCEEDED, FailureKind.NOT_RECORDED})
+PERMANENT = frozenset({FailureKind.CONTEXT_EXCEEDED, FailureKind.NOT_RECORDED, FailureKind.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Knows how names are written. Does not know whether what they name exists.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import parse_qsl, urlsplit
 
 from parity.errors import UsageError, did_you_mean
 
@@ -80,6 +81,8 @@ class ModelRef:
             return self.part
         if self.scheme in (Scheme.FOLDER, Scheme.GGUF, Scheme.REPLAY):
             return self.name.rstrip("/").rsplit("/", 1)[-1] or self.name
+        if self.scheme is Scheme.HUB and self.revision:
+            return f"hf:{self.name}@{self.revision[:12]}"
         return str(self)
 
 
@@ -97,9 +100,30 @@ def _required(scheme: Scheme, rest: str) -> str:
 
 def _with_part(scheme: Scheme, text: str) -> ModelRef:
     name, _, part = text.partition("#")
-    if scheme is Scheme.HTTP and len(name.split("://", 1)[-1].strip("/")) == 0:
-        raise UsageError(f"{text!r} has no host.", _FORMS)
+    if scheme is Scheme.HTTP:
+        _check_url(name)
     return ModelRef(scheme, name, part=part or None)
+
+
+def _check_url(url: str) -> None:
+    """Refuse a URL without a host, and one that may hold a secret; what is refused here is printed nowhere."""
+    try:
+        parts = urlsplit(url)
+        unknown = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - {"api"}
+    except ValueError as error:
+        raise UsageError("The URL of an endpoint cannot be read.", _FORMS) from error
+    if "@" in parts.netloc:
+        raise UsageError(
+            "The URL of an endpoint holds a user or a password.",
+            "Put the key into the environment (PARITY_API_KEY), or into a file that PARITY_API_KEY_FILE names.",
+        )
+    if not parts.netloc:
+        raise UsageError(f"{url!r} has no host.", _FORMS)
+    if unknown or (parts.query and "api=" not in parts.query):
+        raise UsageError(
+            "The URL of an endpoint has parameters other than api.",
+            "Write http://host/v1?api=completions#model, or nothing behind '?'; keys belong in the environment.",
+        )
 
 
 def _hub(rest: str) -> ModelRef:

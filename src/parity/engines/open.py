@@ -1,6 +1,6 @@
 """The only table of backends. Names are strings, so that listing engines imports none of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -19,16 +19,22 @@ class EngineOptions:
     Parameters
     ----------
     device
-        Where local weights run: auto, cpu, cuda, cuda:1 ...
+        Where local weights run: auto, cpu, cuda, or cuda:1 and the like.
     dtype
         Number type of local weights: auto, float32, bfloat16, float16.
     batch_size
-        Prompts computed together.
+        Prompts computed together when a local model writes.
+    pass_tokens
+        Tokens computed together when a local model scores; 0 chooses by the device.
+    concurrency
+        Most requests in flight at an endpoint.
     """
 
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int = 8
+    pass_tokens: int = 0
+    concurrency: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,16 @@ _TORCH = Backend(
     "local",
     frozenset({"generation", "loglikelihood"}),
 )
+_ENDPOINT = Backend("parity.engines.endpoint:EndpointEngine", ("httpx2",), "api")
+_WRITES_ONLY = replace(_ENDPOINT, kinds=frozenset({"generation"}))
 BACKENDS = {
     Scheme.DUMMY: Backend("parity.engines.dummy:DummyEngine"),
     Scheme.REPLAY: Backend("parity.engines.replay:ReplayEngine"),
     Scheme.FOLDER: _TORCH,
     Scheme.HUB: _TORCH,
+    Scheme.OPENAI: _WRITES_ONLY,
+    Scheme.ANTHROPIC: _WRITES_ONLY,
+    Scheme.HTTP: _ENDPOINT,
 }
 
 

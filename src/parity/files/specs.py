@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,7 +23,7 @@ def read_toml(path: Path, spec: type[Spec], what: str) -> Spec:
         entries = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(
-            f"{path} is not TOML: {error}.", "Text in TOML stands in quotes; see docs/benchmarks.md."
+            f"{path} is not TOML: {error}.", "Text in TOML stands in quotes; see docs/benchmarks.md and docs/price.md."
         ) from error
     try:
         return TypeAdapter(spec).validate_python(entries)
@@ -37,8 +37,9 @@ def _problem(spec: Any, entries: dict[str, Any], found: Any) -> str:
     key = ".".join(map(str, found["loc"]))
     if found["type"] == "unexpected_keyword_argument":
         for parent in parents:
-            spec = spec.__dataclass_fields__[parent].type
+            # A position in a list of tables leads to what the list holds.
+            spec = get_args(spec)[0] if isinstance(parent, int) else spec.__dataclass_fields__[parent].type
         return f"unknown key {key!r}. {did_you_mean(str(last), list(spec.__dataclass_fields__))}"
-    if found["type"] in ("missing", "missing_argument"):
+    if found["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"the key {key!r} is missing"
     return f"{key} = {found['input']!r}: {found['msg'].lower()}"

@@ -1,6 +1,6 @@
 """What was measured before, as it was: one run of the workspace with its marks, tokens and times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parity.core.refs import ModelRef
 from parity.errors import DataError
@@ -26,7 +26,8 @@ def recall(workspace: Workspace, prefix: str) -> Recalled:
     record = finished(workspace, prefix)
     outputs = [output for _, _, output in workspace.outputs(record.run_id)]
     marks = workspace.marks(record.run_id)
-    return Recalled(record, summary(record.run_id, ModelRef.parse(record.model), marks, outputs))
+    found = summary(record.run_id, ModelRef.parse(record.model), marks, outputs)
+    return Recalled(record, replace(found, account=workspace.account(record.run_id)))
 
 
 def finished(workspace: Workspace, prefix: str) -> RunRecord:

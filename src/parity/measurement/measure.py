@@ -1,24 +1,29 @@
 """measure: ask every model the same items by the same protocol, mark the answers, compare candidates to incumbent."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 from parity.benchmarks.base import Benchmark, Protocol
 from parity.core.gaps import Gap
 from parity.core.items import Item, Tag
 from parity.core.outputs import Failure, Output, Usage
-from parity.core.prompts import Fit, RequestId, RequestKind, fingerprint
+from parity.core.prompts import Fit, Request, RequestId, RequestKind, fingerprint
 from parity.core.refs import ModelRef
 from parity.core.runs import Marked, RunKey
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.engines.base import Engine
 from parity.engines.open import EngineOptions, kinds_of, open_engine
 from parity.errors import Unscorable, UsageError
+from parity.files.egress import Egress, seen, watch
+from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, forecast, price_of
 from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
+from parity.pricing.book import PriceBook, shipped
 from parity.runs.plan import requests_digest, shuffled
-from parity.runs.runner import Budget, ask
+from parity.runs.runner import Asked, Budget, ask
 from parity.store import Workspace
+from parity.store.accounts import RunAccount
 
 # More ties and NaN than this share means the model or its precision is broken, not the items.
 UNSCORABLE_SHARE = 0.001
@@ -40,12 +45,16 @@ class MeasureSpec:
     max_items: int | None = None
     fit: Fit = field(default_factory=Fit)
     budget: Budget = field(default_factory=Budget)
+    book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
     options: EngineOptions = field(default_factory=EngineOptions)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One model's run: marks in item order, what it used, and seconds of engine time an answer."""
+    """One model's run: marks in item order, what it used, and seconds of engine time an answer.
+
+    `account` is of the whole run, whenever it was asked; `spent_usd` was spent by this call of the command.
+    """
 
     run_id: str
     model: ModelRef
@@ -53,6 +62,8 @@ class Measured:
     usage: Usage
     latencies_s: tuple[float, ...]
     reasons: tuple[tuple[str, int], ...]
+    account: RunAccount = field(default_factory=RunAccount)
+    spent_usd: float = 0.0
 
     @property
     def scores(self) -> list[float]:
@@ -98,11 +109,20 @@ class Measurement:
 
 
 def measure(
-    spec: MeasureSpec, benchmark: Benchmark, workspace: Workspace, on_progress: Progress | None = None
+    spec: MeasureSpec,
+    benchmark: Benchmark,
+    workspace: Workspace,
+    on_progress: Progress | None = None,
+    on_forecast: Callable[[Forecast], None] | None = None,
+    before: Egress | None = None,
 ) -> Measurement:
     """Measure every model of `spec` on the same items and compare each candidate with the incumbent.
 
+    `on_forecast` hears of every model that may cost money before it is asked. A budget in dollars is one for all
+    models. The first run also answers for whom the process talked to since `before`, such as for the items.
+
     Raises:
+        DataError: a model without a price that bills for certain, or under a budget in dollars.
         UsageError: a model cannot be asked by this protocol (the message offers one that all can).
         EngineError, ModelError, BudgetExceeded: what was answered is kept in the workspace.
         Unscorable: too many ties or NaN for the number to be trusted.
@@ -111,14 +131,21 @@ def measure(
     items = chosen(benchmark, protocol, spec.max_items)
     models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
     _check_kinds({model: kinds_of(model, spec.options) for model in models}, benchmark, protocol)
-    measured = {}
+    today = datetime.now(UTC).date()
+    prices = {model: price_of(model, spec.book, today, spec.budget.usd is not None) for model in models}
+    measured: dict[ModelRef, Measured] = {}
+    watch()
+    before = seen() if before is None else before
     for model in models:
+        budget = replace(spec.budget, spent_usd=sum(done.spent_usd for done in measured.values()))
+        terms = Terms(prices[model], budget, before, on_progress, on_forecast)
         engine = open_engine(model, spec.options)
         try:
             _check_template(engine, spec.template)
-            measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, on_progress)
+            measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, terms)
         finally:
             engine.close()
+        before = seen()
     comparisons = []
     if spec.incumbent:
         theirs = measured[spec.incumbent]
@@ -153,10 +180,10 @@ def measure_one(
     items: list[Item],
     spec: MeasureSpec,
     workspace: Workspace,
-    on_progress: Progress | None,
+    terms: Terms,
 ) -> Measured:
     """Ask one model, mark its answers, and write the run."""
-    requests = [protocol.request(item, fit=spec.fit, chat=spec.template == "chat") for item in items]
+    requests: list[Request] = [protocol.request(item, fit=spec.fit, chat=spec.template == "chat") for item in items]
     key = RunKey(
         engine.identity,
         benchmark.name,
@@ -166,23 +193,39 @@ def measure_one(
         spec.template,
         requests_digest(requests),
     )
-    name = engine.model.short
-
-    def progress(done: int, total: int) -> None:
-        if on_progress:
-            on_progress(name, done, total)
-
-    def waiting() -> None:
-        if on_progress:
-            on_progress(f"{name}: another process is asking the same; waiting for it", 0, len(requests))
-
-    with workspace.lock(key.identity.digest[:16], waiting):
+    with workspace.lock(key.identity.digest[:16], lambda: _say_waiting(engine, requests, terms)):
         workspace.begin_run(key, len(items))
-        outputs = ask(engine, requests, workspace, spec.budget, progress).outputs
-        marks = [Marked(item.id, protocol.mark(item, outputs[RequestId(item.id)]), item.tags) for item in items]
+        log = CallLog(workspace, key, terms.before)
+        try:
+            asked = _ask(engine, requests, workspace, terms, log)
+        finally:
+            log.note()
+            workspace.put_cost(key.run_id, cost_so_far(engine, requests, workspace, terms.price))
+        outputs = [asked.outputs[request.id] for request in requests]
+        marks = [Marked(item.id, protocol.mark(item, asked.outputs[RequestId(item.id)]), item.tags) for item in items]
         _check_scorable(engine, marks)
         workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)))
-    return summary(key.run_id, engine.model, marks, [outputs[request.id] for request in requests])
+    account = workspace.account(key.run_id)
+    return replace(summary(key.run_id, engine.model, marks, outputs), account=account, spent_usd=asked.usd)
+
+
+def _ask(engine: Engine, requests: list[Request], workspace: Workspace, terms: Terms, log: CallLog) -> Asked:
+    """Say what it may cost, then ask, noting every new host as it is talked to."""
+    if terms.on_forecast and not (terms.price and terms.price.local):
+        terms.on_forecast(forecast(engine, requests, workspace, terms.price))
+
+    def progress(done: int, total: int) -> None:
+        log.note()
+        if terms.on_progress:
+            terms.on_progress(engine.model.short, done, total)
+
+    return ask(engine, requests, workspace, terms.budget, progress, terms.price)
+
+
+def _say_waiting(engine: Engine, requests: list[Request], terms: Terms) -> None:
+    if terms.on_progress:
+        what = f"{engine.model.short}: another process is asking the same; waiting for it"
+        terms.on_progress(what, 0, len(requests))
 
 
 def summary(run_id: str, model: ModelRef, marks: list[Marked], outputs: list[Output]) -> Measured:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from parity.core.refs import ModelRef, Scheme
-from parity.errors import EngineError, ModelError
+from parity.errors import ModelError
 from parity.files import digest_files, read_text
+from parity.models.cache import snapshot
+from parity.models.model_files import inside, shard_names
 from parity.models.safetensors import check_safetensors
 
 _READ = (".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken")
@@ -18,8 +20,12 @@ _READ = (".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken")
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A transformers folder that passed the checks. `digest` covers every file that can change an answer."""
+    """A transformers folder that passed the checks. `digest` covers every file that can change an answer.
 
+    `ref` names it to the last: a hub model at the commit that was found.
+    """
+
+    ref: ModelRef
     folder: Path
     digest: str
     architecture: str
@@ -29,16 +35,13 @@ class LocalModel:
 def locate(ref: ModelRef) -> LocalModel:
     """Find and check the folder of a model.
 
+    A hub model is its pulled copy; nothing is fetched here.
+
     Raises:
-        EngineError: a form that cannot be fetched yet.
-        ModelError: the folder is missing, incomplete, truncated, holds pickled weights only, or asks to run code.
+        ModelError: the folder is missing (a hub model: not pulled), incomplete, truncated, holds pickled weights
+            only, or asks to run code.
     """
-    if ref.scheme is Scheme.HUB:
-        raise EngineError(
-            f"{ref} names a hub repository; fetching from the hub is not part of this version.",
-            f"Download {ref.name} with any tool and pass its folder.",
-        )
-    folder = Path(ref.name).expanduser()
+    ref, folder = snapshot(ref) if ref.scheme is Scheme.HUB else (ref, Path(ref.name).expanduser())
     if not folder.is_dir():
         hint = f" If you meant the hub, write hf:{ref.name}." if ref.name.count("/") == 1 else ""
         raise ModelError(f"There is no model folder at {folder}.", "Check the path." + hint)
@@ -49,7 +52,7 @@ def locate(ref: ModelRef) -> LocalModel:
         check_safetensors(folder / shard)
     names = [p.name for p in folder.iterdir() if p.is_file() and p.suffix in _READ and not p.name.startswith(".")]
     architectures = config.get("architectures") or ["unknown"]
-    return LocalModel(folder, digest_files(folder, names), str(architectures[0]), _context(config))
+    return LocalModel(ref, folder, digest_files(folder, names), str(architectures[0]), _context(config))
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -64,29 +67,38 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
-    for key in ("auto_map", "trust_remote_code", "_attn_implementation_internal"):
-        if config.get(key):
-            raise ModelError(
-                f"{folder / 'config.json'} asks to run its own code ({key!r}).",
-                "Parity does not run code that comes with weights. Use a version that transformers supports.",
-            )
+    for key in code_keys(config):
+        raise ModelError(
+            f"{folder / 'config.json'} asks to run its own code ({key!r}).",
+            "Parity does not run code that comes with weights. Use a version that transformers supports.",
+        )
+
+
+def code_keys(config: dict[str, Any]) -> list[str]:
+    """Keys by which a configuration asks to run code that comes with it, at any depth; empty for a safe one."""
+    found = [key for key in ("auto_map", "trust_remote_code", "_attn_implementation_internal") if config.get(key)]
+    for inner in config.values():
+        if isinstance(inner, dict):
+            found += [key for key in code_keys(inner) if key not in found]
+    return found
 
 
 def _shards(folder: Path) -> list[str]:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         try:
-            shards = sorted(set(json.loads(read_text(index, "shard index", ModelError))["weight_map"].values()))
-        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+            content = json.loads(read_text(index, "shard index", ModelError))
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ModelError(f"{index} is not a shard index ({error!r}).", "Download the model again.") from error
-        missing = [name for name in shards if not (folder / name).is_file()]
+        shards = list(shard_names(content if isinstance(content, dict) else {}, str(index)))
+        missing = [name for name in shards if not inside(folder, name).is_file()]
         if missing:
             raise ModelError(
                 f"{folder} lacks {len(missing)} of {len(shards)} weight files: {', '.join(missing[:5])}.",
                 "Finish the download.",
             )
         return shards
-    if (folder / "model.safetensors").is_file():
+    if inside(folder, "model.safetensors").is_file():
         return ["model.safetensors"]
     pickled = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
     if pickled:

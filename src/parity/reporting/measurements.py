@@ -5,6 +5,7 @@ from statistics import median
 
 from parity.core.digests import Plain
 from parity.measurement.measure import Comparison, Measured, Measurement
+from parity.reporting.accounts import account_blocks, account_json
 from parity.reporting.gaps import TONES, gap_json, gap_page, slice_tables, slices_json, verdict_sentences
 from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent
 from parity.stats.intervals import clopper_pearson
@@ -50,6 +51,7 @@ def run_json(measured: Measured) -> dict[str, Plain]:
         "truncated_tokens": measured.usage.truncated_tokens,
         "dropped_shots": measured.usage.dropped_shots,
         "latency_s": median(measured.latencies_s) if measured.latencies_s else None,
+        **account_json(measured.account),
         "averages": {grouping: average for grouping, average in averages_of(measured).items()},
     }
 
@@ -82,7 +84,7 @@ def run_blocks(runs: Sequence[Measured], groupings: Sequence[str]) -> list[Block
     reasons = tuple((run.model.short, reason, f"{count:,}") for run in runs for reason, count in run.reasons)
     if reasons:
         blocks.append(Table(("unscored", "why", "items"), reasons))
-    return [*blocks, Heading("What it took"), _cost(runs)]
+    return [*blocks, Heading("What it took"), _cost(runs), *account_blocks(runs)]
 
 
 def _accuracy(runs: Sequence[Measured]) -> Table:

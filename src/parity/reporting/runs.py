@@ -1,28 +1,40 @@
 """How the history reads: the list of runs, and one run whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from parity.core.digests import Plain, plain
 from parity.measurement.history import Recalled
+from parity.reporting.accounts import account_json, cost_text
 from parity.reporting.measurements import run_blocks, run_json
 from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent
 from parity.stats.intervals import clopper_pearson
+from parity.store.accounts import RunAccount
 from parity.store.workspace import RunRecord
 
 
-def runs_page(runs: Sequence[RunRecord], where: str) -> Page:
+def runs_page(runs: Sequence[RunRecord], accounts: Mapping[str, RunAccount], where: str) -> Page:
     """A line a run, oldest first."""
     rows = tuple(
-        (run.run_id, _when(run.created), run.model, run.benchmark, run.protocol, f"{run.items:,}", run.status)
+        (
+            run.run_id,
+            _when(run.created),
+            run.model,
+            run.benchmark,
+            run.protocol,
+            f"{run.items:,}",
+            cost_text(accounts.get(run.run_id, RunAccount()).cost),
+            run.status,
+        )
         for run in runs
     )
-    columns = ("run", "begun (UTC)", "model", "benchmark", "protocol", "items", "status")
+    columns = ("run", "begun (UTC)", "model", "benchmark", "protocol", "items", "cost", "status")
     return Page(f"{len(rows)} runs in {where}", (Table(columns, rows),) if rows else (Sentence("None yet."),))
 
 
-def runs_json(runs: Sequence[RunRecord]) -> dict[str, Plain]:
-    return {"runs": [_record_json(run) for run in runs]}
+def runs_json(runs: Sequence[RunRecord], accounts: Mapping[str, RunAccount]) -> dict[str, Plain]:
+    """The list for machines."""
+    return {"runs": [{**_record_json(run), **account_json(accounts.get(run.run_id, RunAccount()))} for run in runs]}
 
 
 def recalled_json(found: Recalled) -> dict[str, Plain]:

@@ -54,11 +54,37 @@ marks = Table(
 )
 
 
+# One call of a command that asked for a run. `hosts` is a JSON list of host:port; `attempts` were refused.
+calls = Table(
+    "calls",
+    metadata,
+    Column("call_id", Integer, primary_key=True),
+    Column("run_id", String(12), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("offline", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("hosts", Text, nullable=False),
+)
+
+# What all answers of a finished run cost, at which price. Both are null where no price is known.
+costs = Table(
+    "costs",
+    metadata,
+    Column("run_id", String(12), primary_key=True),
+    Column("usd", Float),
+    Column("price", Text),
+)
+
+
 def _first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[answers, runs, marks])
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _accounts(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[calls, costs])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts)
 
 
 def migrate(connection: Connection, now: float) -> int:

@@ -15,13 +15,16 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError
 
 from parity.core.digests import canonical
+from parity.core.money import Cost
 from parity.core.outputs import Output, decode_output, encode_output
 from parity.core.prompts import Request, RequestId, RequestKind, fingerprint
 from parity.core.runs import Marked, RunKey
 from parity.core.scores import Mark, Score, Unscored, UnscoredReason
 from parity.errors import DataError, StoreError
 from parity.files import disk_error, locked
-from parity.store import schema
+from parity.files.egress import Egress
+from parity.store import accounts, schema
+from parity.store.accounts import RunAccount
 
 BUSY_TIMEOUT_S = 60.0
 
@@ -156,6 +159,26 @@ class Workspace:
                 connection.execute(schema.marks.insert(), rows)
             done = schema.runs.update().where(schema.runs.c.run_id == run_id)
             connection.execute(done.values(status="done", finished=self._clock()))
+
+    def put_call(self, call_id: int | None, run_id: str, egress: Egress) -> int:
+        """Write whom one call of a command talked to for a run; None is a new call. Returns the call's id."""
+        with self._transaction() as connection:
+            return accounts.put_call(connection, call_id, run_id, self._clock(), egress)
+
+    def put_cost(self, run_id: str, cost: Cost | None) -> None:
+        """Write what the answers of a run cost; None where no price is known."""
+        with self._transaction() as connection:
+            accounts.put_cost(connection, run_id, cost)
+
+    def account(self, run_id: str) -> RunAccount:
+        """What a run cost and whom it talked to."""
+        with self._reading() as connection:
+            return accounts.accounts(connection, run_id).get(run_id, RunAccount())
+
+    def accounts(self) -> dict[str, RunAccount]:
+        """The account of every run that has one, by run id."""
+        with self._reading() as connection:
+            return accounts.accounts(connection)
 
     def runs(self) -> list[RunRecord]:
         """Every run, oldest first."""
