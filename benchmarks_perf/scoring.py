@@ -225,9 +225,8 @@ def show(shape: Shape, vocabulary: int, mine: list[Took], theirs: list[Took], ba
     scoring = statistics.median(took.found["seconds_scoring"] for took in mine)
     rate = statistics.median(took.found["gemm_flops_per_s"] for took in mine)
     peaks = [statistics.median(took.peak_bytes for took in side) for side in (mine, theirs)]
-    print(
-        f"{shape}, vocabulary {vocabulary:,}: {least / 1e12:.2f} TFLOP at the least, {needed / 1e12:.2f} the harness's way"
-    )
+    print(f"{shape}, vocabulary {vocabulary:,}")
+    print(f"operations: {least / 1e12:.2f} T at the least, {needed / 1e12:.2f} T the harness's way")
     print(
         f"Parity   s {[round(took.seconds, 1) for took in mine]}, scoring {scoring:.1f}, peak {peaks[0] / 1e9:.2f} GB"
     )
