@@ -1,22 +1,23 @@
-"""Log-likelihoods of 5-shot MMLU: Parity against lm-evaluation-harness, same folder and items, each in its own process.
+"""Log-likelihoods of multiple choice: Parity against lm-evaluation-harness, same folder, same pairs, own processes.
 
 Knows the arithmetic of a Llama: how many operations each side's way of scoring needs at least. The ideal speed-up is
 the ratio of the two, for the very shape and items used; what is reached is measured, interleaved, medians. Ends with
-one JSON line. Not measured here: generation (null), ARC and HellaSwag, a GPU.
+one JSON line. Not measured here: a GPU, and in `--quick` the other tasks, the large vocabulary and generation (null).
 """
 
 import argparse
+import gzip
 import json
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from parity.benchmarks import mmlu
@@ -27,179 +28,261 @@ from peers import DEFAULT_FOLDER, python_of
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_DATA = Path(os.environ.get("PARITY_SHARED") or ROOT.parent / "shared" / "data")
 CONTEXT_TOKENS = 4096
+NEAR_TIE_NATS = 1e-4
+# Prompts a batch whose tokens are about those of one of our passes (2,048): memory is compared at this one.
+LIKE_OURS = 4
+Pair = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A Llama's sizes, and the subjects it answers."""
+    """A Llama's sizes. Ours and theirs are computed in fp32."""
 
     hidden: int
     layers: int
     heads: int
     kv_heads: int
     ffn: int
-    subjects: tuple[str, ...]
-    rounds: int
 
     def body_flops(self) -> int:
         """Operations of the layers for one token, attention's sums apart."""
         kv = self.hidden * self.kv_heads // self.heads
         return 2 * self.layers * (2 * self.hidden**2 + 2 * self.hidden * kv + 3 * self.hidden * self.ffn)
 
-    def attention_flops(self, seen: int) -> int:
-        """Operations of attention for one token that sees `seen` tokens, itself included."""
+    def attention_flops(self, seen: float) -> float:
+        """Operations of attention for tokens that see `seen` tokens in all, themselves included."""
         return 4 * self.layers * self.hidden * seen
 
 
-FULL = Shape(640, 12, 10, 5, 1728, ("abstract_algebra", "anatomy", "astronomy", "business_ethics", "clinical_knowledge",
-             "college_biology", "college_medicine", "computer_security", "econometrics"), 1)  # fmt: skip
-QUICK = Shape(256, 6, 8, 4, 688, ("abstract_algebra", "computer_security", "econometrics"), 3)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is scored, by which model, how often."""
+
+    name: str
+    shape: Shape
+    vocabulary: str
+    pairs: Callable[[Path], Iterator[Pair]]
+    rounds: int
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
-    """One side's run: seconds without loading, and the process's peak memory."""
+class Result:
+    """One work: both sides' seconds by round, peak bytes, and what the operations were."""
 
-    seconds: float
-    peak_bytes: int
+    name: str
+    items: int
+    ours_s: list[float]
+    theirs_s: list[float]
+    scoring_s: float
+    peaks: tuple[float, float]
+    flops: tuple[float, float]
     found: dict[str, Any]
+    differing: list[str]
+
+
+def works(quick: bool) -> list[Work]:
+    small, wide, deep = Shape(160, 8, 5, 5, 432), Shape(320, 10, 5, 5, 864), Shape(512, 10, 8, 4, 1376)
+    few = ("abstract_algebra", "computer_security", "econometrics")
+    more = (*few, "anatomy", "astronomy", "business_ethics", "clinical_knowledge", "college_medicine", "virology")
+    if quick:
+        return [Work("MMLU, NeoX vocabulary", small, "pythia", lambda data: mmlu_pairs(data, few), 3)]
+    return [
+        Work("MMLU, NeoX vocabulary", deep, "pythia", lambda data: mmlu_pairs(data, more), 1),
+        Work("MMLU, Qwen vocabulary", wide, "qwen2.5", lambda data: mmlu_pairs(data, more), 1),
+        Work("ARC, 25 shots", deep, "pythia", arc_pairs, 1),
+        Work("HellaSwag", deep, "pythia", hellaswag_pairs, 1),
+    ]
 
 
 def main() -> int:
     arguments = parse()
     if arguments.ours:
-        ours(arguments)
+        ours(*map(Path, arguments.ours.split("|")))
         return 0
     try:
-        report(arguments.quick, arguments.data)
+        if not python_of(DEFAULT_FOLDER).exists():
+            raise EngineError(f"lm-evaluation-harness is not in {DEFAULT_FOLDER}.", "Build it with: make peers")
+        results = [compared(work, arguments.data) for work in works(arguments.quick)]
     except ParityError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    show(results)
     return 0
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Score MMLU with Parity and lm-evaluation-harness, side by side.")
-    parser.add_argument("--quick", action="store_true", help="a small model, 300 items: a few minutes on 2 cores")
+    parser = argparse.ArgumentParser(description="Score with Parity and lm-evaluation-harness, side by side.")
+    parser.add_argument("--quick", action="store_true", help="10 M parameters, 311 items: a few minutes on 2 cores")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="shared data; default: %(default)s")
-    parser.add_argument("--ours", help=argparse.SUPPRESS)  # the process that is measured: folder, subjects, out
+    parser.add_argument("--ours", help=argparse.SUPPRESS)  # the process that is measured: folder|pairs|out
     return parser.parse_args()
 
 
-def report(quick: bool, data: Path) -> None:
-    """Measure, print a table and the JSON line."""
-    if not python_of(DEFAULT_FOLDER).exists():
-        raise EngineError(f"lm-evaluation-harness is not in {DEFAULT_FOLDER}.", "Build it with: make peers")
-    shape = QUICK if quick else FULL
+def compared(work: Work, data: Path) -> Result:
+    """Both sides score the pairs in turn, each in a fresh process with all cores."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder, tokenizer = Path(scratch, "model"), qwen_tokenizer(data / "tokenizers" / "qwen2.5")
-        sizes = {name: getattr(shape, name) for name in ("hidden", "layers", "heads", "kv_heads", "ffn")}
+        folder, pairs = Path(scratch, "model"), Path(scratch, "pairs.jsonl")
+        tokenizer = tokenizer_of(work.vocabulary, data)
+        sizes = {name: getattr(work.shape, name) for name in work.shape.__slots__}
         random_llama_folder(folder, tokenizer, **sizes, context_tokens=CONTEXT_TOKENS)
-        batch = best_batch(folder, data, Path(scratch))
+        pairs.write_text("".join(json.dumps(pair) + "\n" for pair in work.pairs(data)))
+        batch, peak = best_batch(folder, pairs)
+        print(f"{work.name}: {work.shape}, {len(tokenizer):,} ids; the harness takes batches of {batch}", flush=True)
         mine, theirs = [], []
-        for _ in range(shape.rounds):
-            mine.append(run_ours(folder, data, shape.subjects, Path(scratch, "ours.json")))
-            theirs.append(run_theirs(folder, data, shape.subjects, Path(scratch, "theirs.jsonl"), batch))
-    show(shape, len(tokenizer), mine, theirs, batch)
+        for _ in range(work.rounds):
+            mine.append(run_ours(folder, pairs))
+            theirs.append(run_theirs(folder, pairs, batch))
+    (found, _), (other, _) = mine[0], theirs[0]
+    return Result(
+        work.name,
+        len(found["logliks"]),
+        [each["seconds"] for each, _ in mine],
+        [each["seconds"] for each, _ in theirs],
+        statistics.median(each["seconds_scoring"] for each, _ in mine),
+        (statistics.median(peak for _, peak in mine), peak),
+        flops(work.shape, len(tokenizer), found),
+        found,
+        differing(found["logliks"], other["logliks"]),
+    )
 
 
-def ours(arguments: argparse.Namespace) -> None:
-    """Score with the torch engine; writes seconds, choices and what was computed."""
-    from parity.core.refs import ModelRef, Scheme
-    from parity.engines.open import EngineOptions, open_engine
-
-    folder, subjects, out = arguments.ours.split("|")
-    engine = open_engine(ModelRef(Scheme.FOLDER, folder), EngineOptions(device="cpu", dtype="float32"))
-    started = time.perf_counter()
-    benchmark = mmlu.load(arguments.data / "mmlu", tuple(subjects.split(",")))
+def mmlu_pairs(data: Path, subjects: tuple[str, ...]) -> Iterator[Pair]:
+    """5-shot MMLU by the protocol whose prompts are the harness's own."""
+    benchmark = mmlu.load(data / "mmlu", subjects)
     protocol = benchmark.protocol("lm-eval")
-    requests = [protocol.request(item) for item in benchmark.items]
-    values = {request_id.item: output.values for request_id, output in engine.answer(requests)}
+    for item in benchmark.items:
+        prompt, letters = protocol.prompt(item), [f" {letter}" for letter in item.letters]
+        yield {"item": item.id, "head": prompt.head, "question": prompt.question, "continuations": letters}
+
+
+def arc_pairs(data: Path) -> Iterator[Pair]:
+    """200 questions of ARC-Challenge behind 25 answered ones, options as texts."""
+    shots = list(_rows(data / "mc_benchmarks" / "arc_challenge_train.jsonl.gz"))[:25]
+    head = "".join(f"{shot['query'].strip()} {shot['choices'][shot['gold']].strip()}\n\n" for shot in shots)
+    yield from _questions(data / "mc_benchmarks" / "arc_challenge_test.jsonl.gz", head, 200)
+
+
+def hellaswag_pairs(data: Path) -> Iterator[Pair]:
+    """500 beginnings of HellaSwag with four endings each."""
+    yield from _questions(data / "mc_benchmarks" / "hellaswag_validation.jsonl.gz", "", 500)
+
+
+def _questions(path: Path, head: str, count: int) -> Iterator[Pair]:
+    for row in list(_rows(path))[:count]:
+        options = [f" {option.strip()}" for option in row["choices"]]
+        yield {"item": str(row["doc_id"]), "head": head, "question": row["query"].strip(), "continuations": options}
+
+
+def _rows(path: Path) -> Iterator[Pair]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def tokenizer_of(name: str, data: Path) -> Any:
+    """A real tokenizer of the data folder."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    if name == "qwen2.5":
+        return qwen_tokenizer(data / "tokenizers" / name)
+    text = gzip.decompress((data / "tokenizers" / "pythia" / "20B_tokenizer.json.gz").read_bytes()).decode()
+    end = "<|endoftext|>"
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text), eos_token=end, pad_token=end)
+
+
+def ours(folder: Path, pairs: Path, out: Path) -> None:
+    """Score with the torch engine; writes what it found, how long it took, and what there was to compute."""
+    from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
+    from parity.core.refs import ModelRef, Scheme
+    from parity.engines.open import EngineOptions
+    from parity.engines.torch import TorchEngine
+
+    engine = TorchEngine(ModelRef(Scheme.FOLDER, str(folder)), EngineOptions(device="cpu", dtype="float32"))
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+    requests = [
+        Loglikelihood(RequestId(row["item"]), TextPrompt(row["question"], row["head"]), tuple(row["continuations"]))
+        for row in rows
+    ]
+    started = time.perf_counter()
+    logliks = {request_id.item: output.values for request_id, output in engine.answer(requests)}  # type: ignore[union-attr]
     seconds = time.perf_counter() - started
-    contexts = [engine._encoder.likelihood(request) for request in requests]
-    rows = {entry.context + rest[:-1] for entry in contexts for rest in entry.continuations}
     work = engine.work
-    Path(out).write_text(json.dumps({
-        "seconds": seconds, "seconds_scoring": work.seconds, "computed": work.computed, "requested": work.requested,
-        "choices": {item: int(np.argmax(found)) for item, found in values.items()},
-        "rows": [len(row) for row in rows], "floor": floor(rows), "seen": seen(rows),
+    if work is None:
+        raise EngineError("The model was scored row by row.", "Report this: a Llama follows a walk.")
+    encoded: list[Any] = [engine._encoder.likelihood(request) for request in requests]
+    pairs_of = [(entry.context, rest) for entry in encoded for rest in entry.continuations]
+    sequences = {context + rest[:-1] for context, rest in pairs_of}
+    positions = {context + rest[:at] for context, rest in pairs_of for at in range(len(rest))}
+    depths = beginnings(sequences)
+    found = {
+        "seconds": seconds,
+        "seconds_scoring": work.seconds,
+        "requested": work.requested,
+        "computed": work.computed,
+        "logliks": logliks,
+        "rows": [len(sequence) for sequence in sequences],
+        "positions": len(positions),
+        "floor": len(depths),
+        "seen": sum(depths.values()),
         "gemm_flops_per_s": gemm_rate(),
-    }))  # fmt: skip
+    }
+    out.write_text(json.dumps(found))
 
 
-def floor(rows: set[tuple[int, ...]]) -> int:
-    """Distinct beginnings of all rows, counted one by one: the least number of tokens that can be computed."""
-    beginnings = set()
-    for row in rows:
+def beginnings(sequences: set[tuple[int, ...]]) -> dict[int, int]:
+    """Every distinct beginning of the sequences, counted one by one, with its length: the least there is to compute."""
+    found = {}
+    for sequence in sequences:
         digest = 0
-        for token in row:
+        for depth, token in enumerate(sequence, start=1):
             digest = hash((digest, token))
-            beginnings.add(digest)
-    return len(beginnings)
-
-
-def seen(rows: set[tuple[int, ...]]) -> int:
-    """Sum over the distinct beginnings of their lengths: what attention has to look at, at least."""
-    beginnings = {}
-    for row in rows:
-        digest = 0
-        for depth, token in enumerate(row, start=1):
-            digest = hash((digest, token))
-            beginnings[digest] = depth
-    return sum(beginnings.values())
+            found[digest] = depth
+    return found
 
 
 def gemm_rate() -> float:
     """Operations a second of a large fp32 product on this machine, now; median of several."""
-    left, right = torch.randn(2048, 640), torch.randn(640, 1728)
+    left, right = torch.randn(2048, 512), torch.randn(512, 2048)
     rates = []
-    for _ in range(15):
+    for _ in range(25):
         begun = time.perf_counter()
         torch.mm(left, right)
         rates.append(2 * left.shape[0] * left.shape[1] * right.shape[1] / (time.perf_counter() - begun))
     return statistics.median(rates)
 
 
-def best_batch(folder: Path, data: Path, scratch: Path) -> int:
-    """The batch size at which the harness is fastest, on a few items."""
-    seconds = {
-        batch: run_theirs(folder, data, ("computer_security",), scratch / "probe.jsonl", batch, limit=24).seconds
-        for batch in (1, 4, 8)
-    }
-    return min(seconds, key=lambda batch: seconds[batch])
+def best_batch(folder: Path, pairs: Path) -> tuple[int, int]:
+    """The batch size at which the harness is fastest on the first items, and its peak memory at LIKE_OURS."""
+    tried = {batch: run_theirs(folder, pairs, batch, limit=16) for batch in (1, LIKE_OURS, 8)}
+    return min(tried, key=lambda batch: tried[batch][0]["seconds"]), tried[LIKE_OURS][1]
 
 
-def run_ours(folder: Path, data: Path, subjects: tuple[str, ...], out: Path) -> Took:
-    command = [sys.executable, str(Path(__file__)), "--data", str(data)]
-    peak = measured([*command, "--ours", f"{folder}|{','.join(subjects)}|{out}"], out.with_suffix(".log"))
-    found = json.loads(out.read_text())
-    return Took(found["seconds"], peak, found)
+def run_ours(folder: Path, pairs: Path) -> tuple[dict[str, Any], int]:
+    out = pairs.with_suffix(".ours")
+    peak = measured([sys.executable, str(Path(__file__)), "--ours", f"{folder}|{pairs}|{out}"], out)
+    return json.loads(out.read_text()), peak
 
 
-def run_theirs(
-    folder: Path, data: Path, subjects: tuple[str, ...], out: Path, batch: int, limit: int | None = None
-) -> Took:
-    peer = Path(__file__).parent / "lm_eval_peer" / "run.py"
-    command = [str(python_of(DEFAULT_FOLDER)), str(peer), "--model", str(folder), "--data", str(data)]
-    command += ["--subjects", ",".join(subjects), "--batch-size", str(batch), "--max-length", str(CONTEXT_TOKENS)]
-    command += ["--out", str(out), *(["--limit", str(limit)] if limit else [])]
-    log = out.with_suffix(".log")
-    peak = measured(command, log)
-    rows = [json.loads(line) for line in out.read_text().splitlines()]
-    summary = json.loads(log.read_text().splitlines()[-1])
-    return Took(summary["seconds"], peak, {"choices": {row["item"]: row["choice"] for row in rows}})
+def run_theirs(folder: Path, pairs: Path, batch: int, limit: int | None = None) -> tuple[dict[str, Any], int]:
+    out = pairs.with_suffix(".theirs")
+    command = [str(python_of(DEFAULT_FOLDER)), str(Path(__file__).parent / "lm_eval_peer" / "pairs.py")]
+    command += ["--model", str(folder), "--pairs", str(pairs), "--out", str(out), "--batch-size", str(batch)]
+    command += ["--max-length", str(CONTEXT_TOKENS), *(["--limit", str(limit)] if limit else [])]
+    peak = measured(command, out)
+    return json.loads(out.read_text()), peak
 
 
-def measured(command: list[str], log: Path) -> int:
-    """Run a command to its end, its output in `log`; returns its peak memory in bytes.
+def measured(command: list[str], out: Path) -> int:
+    """Run a command to its end; returns its peak memory in bytes.
 
     Raises:
         EngineError: it failed.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "HF_HUB_OFFLINE": "1"}
+    log = out.with_suffix(".log")
     with log.open("w") as stream:
-        child = os.posix_spawn(command[0], command, environment, file_actions=[
-            (os.POSIX_SPAWN_DUP2, stream.fileno(), 1), (os.POSIX_SPAWN_DUP2, stream.fileno(), 2)])  # fmt: skip
+        both = [(os.POSIX_SPAWN_DUP2, stream.fileno(), at) for at in (1, 2)]
+        child = os.posix_spawn(command[0], command, environment, file_actions=both)
         _, status, usage = os.wait4(child, 0)
     if status:
         tail = "\n".join(log.read_text().splitlines()[-15:])
@@ -210,36 +293,42 @@ def measured(command: list[str], log: Path) -> int:
 def flops(shape: Shape, vocabulary: int, found: dict[str, Any]) -> tuple[float, float]:
     """Operations the harness's way needs, and the least that can do: (theirs, least)."""
     rows, head = found["rows"], 2 * shape.hidden * vocabulary
-    theirs = sum(rows) * (shape.body_flops() + head)
-    theirs += sum(shape.attention_flops(length) * (length + 1) / 2 for length in rows)
-    least = found["floor"] * shape.body_flops() + shape.attention_flops(found["seen"]) + len(rows) * head
+    theirs = sum(rows) * (shape.body_flops() + head) + shape.attention_flops(sum(n * (n + 1) / 2 for n in rows))
+    least = found["floor"] * shape.body_flops() + shape.attention_flops(found["seen"]) + found["positions"] * head
     return float(theirs), float(least)
 
 
-def show(shape: Shape, vocabulary: int, mine: list[Took], theirs: list[Took], batch: int) -> None:
-    """The table for people and the line for machines."""
-    first, also = mine[0].found, theirs[0].found["choices"]
-    agree = sum(choice == also[item] for item, choice in first["choices"].items()) / len(first["choices"])
-    ratios = [their.seconds / our.seconds for our, their in zip(mine, theirs, strict=True)]
-    needed, least = flops(shape, vocabulary, first)
-    scoring = statistics.median(took.found["seconds_scoring"] for took in mine)
-    rate = statistics.median(took.found["gemm_flops_per_s"] for took in mine)
-    peaks = [statistics.median(took.peak_bytes for took in side) for side in (mine, theirs)]
-    print(f"{shape}, vocabulary {vocabulary:,}")
-    print(f"operations: {least / 1e12:.2f} T at the least, {needed / 1e12:.2f} T the harness's way")
-    print(
-        f"Parity   s {[round(took.seconds, 1) for took in mine]}, scoring {scoring:.1f}, peak {peaks[0] / 1e9:.2f} GB"
-    )
-    print(f"harness  s {[round(took.seconds, 1) for took in theirs]}, batch {batch}, peak {peaks[1] / 1e9:.2f} GB")
-    print(f"tokens: {first['requested']:,} asked, {first['computed']:,} computed, {first['floor']:,} distinct")
+def differing(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> list[str]:
+    """Items whose best option differs by more than a near-tie."""
+    found = []
+    for item, values in ours.items():
+        mine, other = values.index(max(values)), theirs[item].index(max(theirs[item]))
+        if mine != other and values[mine] - values[other] > NEAR_TIE_NATS:
+            found.append(item)
+    return found
+
+
+def show(results: list[Result]) -> None:
+    """A table for people and the line for machines."""
+    print(f"\n{'':<24}{'items':>6}{'ours s':>9}{'theirs s':>10}{'faster':>9}{'ideal':>8}{'memory':>8}  choices differ")
+    for each in results:
+        speed = statistics.median(b / a for a, b in zip(each.ours_s, each.theirs_s, strict=True))
+        print(
+            f"{each.name:<24}{each.items:>6}{statistics.median(each.ours_s):>9.1f}"
+            f"{statistics.median(each.theirs_s):>10.1f}{speed:>8.1f}x{each.flops[0] / each.flops[1]:>7.1f}x"
+            f"{each.peaks[0] / each.peaks[1]:>8.2f}  {', '.join(each.differing) or 'none'}"
+        )
+    items, first = sum(each.items for each in results), results[0]
+    rates = [each.flops[1] / each.scoring_s / each.found["gemm_flops_per_s"] for each in results]
+    speeds = [statistics.median(b / a for a, b in zip(each.ours_s, each.theirs_s, strict=True)) for each in results]
     summary = {
-        "items": len(first["choices"]),
-        "computed_over_floor": first["computed"] / first["floor"],
-        "speedup_vs_lm_eval": round(statistics.median(ratios), 3),
-        "flop_ideal_speedup": round(needed / least, 3),
-        "gemm_share": round(least / scoring / rate, 3),
-        "choices_agree": agree,
-        "peak_memory_ratio": round(peaks[0] / peaks[1], 3),
+        "items": items,
+        "computed_over_floor": max(each.found["computed"] / each.found["floor"] for each in results),
+        "speedup_vs_lm_eval": round(speeds[0], 3),
+        "flop_ideal_speedup": round(first.flops[0] / first.flops[1], 3),
+        "gemm_share": round(min(rates), 3),
+        "choices_agree": 1 - sum(len(each.differing) for each in results) / items,
+        "peak_memory_ratio": round(max(each.peaks[0] / each.peaks[1] for each in results), 3),
         "generation_speedup": None,
     }
     print(json.dumps(summary))
