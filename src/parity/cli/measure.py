@@ -4,13 +4,18 @@ import json
 import sys
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from parity.cli.progress import showing
 from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
+
+if TYPE_CHECKING:
+    from parity.core.digests import Plain
+    from parity.measurement.measure import MeasureSpec
+    from parity.reporting.page import Page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,29 +107,47 @@ def measure(
     """
     from parity.benchmarks.catalog import open_benchmark
     from parity.core.items import Tag
-    from parity.core.prompts import Fit
-    from parity.core.refs import ModelRef
-    from parity.files import write_atomic
     from parity.files.egress import seen, watch
-    from parity.measurement.measure import MeasureSpec
     from parity.measurement.measure import measure as run
-    from parity.pricing.own import open_book
     from parity.reporting.accounts import say_forecast
-    from parity.reporting.markdown import write
     from parity.reporting.measurements import measurement_json, measurement_page
     from parity.reporting.terminal import draw, screen
-    from parity.runs.runner import Budget
     from parity.store import Workspace
 
     _check(spec)
     watch()
     before = seen()
-    refs = tuple(ModelRef.parse(name) for name in spec.candidates)
-    incumbent = ModelRef.parse(spec.against) if spec.against else None
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
-    plan = MeasureSpec(
-        refs,
-        incumbent,
+    plan = _plan(spec, workspace)
+    opened = Workspace(workspace)
+    try:
+        with showing(enabled=not json_) as progress:
+            found = run(plan, benchmark, opened, progress, say_forecast, before)
+    finally:
+        opened.close()
+    page, data = measurement_page(found), measurement_json(found)
+    kept = _keep(page, data, workspace / "reports" / "-".join(measured.run_id for measured in found.measured[:3]))
+    if json_:
+        sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    else:
+        console = screen()
+        draw(page, console)
+        console.print("\nKept: " + ", ".join(map(str, kept)))
+    verdicts = [comparison.gap.verdict for comparison in found.comparisons if comparison.gap.verdict]
+    return min((verdict.exit_code for verdict in verdicts), key=lambda code: (code == 10, code), default=0)
+
+
+def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
+    """What the command line says, in the words of the verb."""
+    from parity.core.prompts import Fit
+    from parity.core.refs import ModelRef
+    from parity.measurement.measure import MeasureSpec
+    from parity.pricing.own import open_book
+    from parity.runs.runner import Budget
+
+    return MeasureSpec(
+        tuple(ModelRef.parse(name) for name in spec.candidates),
+        ModelRef.parse(spec.against) if spec.against else None,
         spec.asking.protocol,
         spec.asking.template,
         spec.margin,
@@ -135,27 +158,17 @@ def measure(
         open_book(workspace, spec.prices),
         spec.engine,
     )
-    opened = Workspace(workspace)
-    try:
-        with showing(enabled=not json_) as progress:
-            found = run(plan, benchmark, opened, progress, say_forecast, before)
-    finally:
-        opened.close()
-    page, data = measurement_page(found), measurement_json(found)
-    name = "-".join(measured.run_id for measured in found.measured[:3])
-    reports = workspace / "reports"
-    written = [
-        write_atomic(reports / f"{name}.md", write(page)),
-        write_atomic(reports / f"{name}.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n"),
+
+
+def _keep(page: "Page", data: "dict[str, Plain]", path: Path) -> list[Path]:
+    """Write the report beside the runs, for people and for machines."""
+    from parity.files import write_atomic
+    from parity.reporting.markdown import write
+
+    return [
+        write_atomic(path.with_suffix(".md"), write(page)),
+        write_atomic(path.with_suffix(".json"), json.dumps(data, indent=1, ensure_ascii=False) + "\n"),
     ]
-    if json_:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
-    else:
-        console = screen()
-        draw(page, console)
-        console.print("\nKept: " + ", ".join(map(str, written)))
-    verdicts = [comparison.gap.verdict for comparison in found.comparisons if comparison.gap.verdict]
-    return min((verdict.exit_code for verdict in verdicts), key=lambda code: (code == 10, code), default=0)
 
 
 def _check(spec: Measure) -> None:
