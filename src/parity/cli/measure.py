@@ -37,6 +37,24 @@ class Asking:
     overflow: Literal["error", "truncate"] = "error"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """When to stop asking.
+
+    Parameters
+    ----------
+    until_verdict
+        Ask a few items more at a time, in random order, until every candidate has its verdict; the bounds hold
+        however often one looks.
+    estimand
+        What the verdict is about. items: the items of this benchmark. future: ones like them, of which these are a
+        sample, as with logged calls.
+    """
+
+    until_verdict: Annotated[bool, Parameter(negative="")] = False
+    estimand: Literal["items", "future"] = "items"
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -66,6 +84,8 @@ class Measure:
         Stop before this call of the command could cost more dollars, all models together.
     prices
         A TOML file of your own prices (see docs/price.md), in place of prices.toml in the workspace.
+    stopping
+        When to stop asking.
     asking
         How items are asked.
     engine
@@ -84,6 +104,7 @@ class Measure:
     max_tokens: int | None = None
     max_usd: float | None = None
     prices: Path | None = None
+    stopping: Annotated[Stopping, Parameter(name="*")] = field(default_factory=Stopping)
     asking: Annotated[Asking, Parameter(name="*")] = field(default_factory=Asking)
     engine: Annotated[EngineOptions, Parameter(name="*")] = field(default_factory=EngineOptions)
 
@@ -153,6 +174,8 @@ def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
         spec.margin,
         spec.alpha,
         spec.max_items,
+        spec.stopping.until_verdict,
+        spec.stopping.estimand,
         Fit(spec.asking.overflow),
         Budget(tokens=spec.max_tokens, usd=spec.max_usd),
         open_book(workspace, spec.prices),
@@ -172,20 +195,23 @@ def _keep(page: "Page", data: "dict[str, Plain]", path: Path) -> list[Path]:
 
 
 def _check(spec: Measure) -> None:
-    problems = []
-    if not spec.candidates:
-        problems.append("name at least one model")
-    if spec.margin is not None and not 0 < spec.margin < 1:
-        problems.append(f"--margin {spec.margin:g} is not a fraction between 0 and 1 (two points are 0.02)")
-    if spec.margin is not None and spec.against is None:
-        problems.append("--margin compares with an incumbent: name it with --against")
-    if not 0 < spec.alpha < 0.5:
-        problems.append(f"--alpha {spec.alpha:g} is not between 0 and 0.5")
-    for flag, value in (("--max-items", spec.max_items), ("--max-tokens", spec.max_tokens)):
-        if value is not None and value < 1:
-            problems.append(f"{flag} {value} is not at least 1")
-    if spec.max_usd is not None and not spec.max_usd > 0:
-        problems.append(f"--max-usd {spec.max_usd:g} is not above 0")
-    problems += [f"--only {tag} is not KIND=VALUE, such as subject=anatomy" for tag in spec.only if "=" not in tag]
+    """Everything that does not fit together, in one message."""
+    asked, claimed = spec.stopping, spec.margin is not None
+    rules = (
+        (not spec.candidates, "name at least one model"),
+        (
+            spec.margin is not None and not 0 < spec.margin < 1,
+            f"--margin {spec.margin} is not a fraction between 0 and 1 (two points are 0.02)",
+        ),
+        (claimed and spec.against is None, "--margin compares with an incumbent: name it with --against"),
+        (not 0 < spec.alpha < 0.5, f"--alpha {spec.alpha:g} is not between 0 and 0.5"),
+        (spec.max_items is not None and spec.max_items < 1, f"--max-items {spec.max_items} is not at least 1"),
+        (spec.max_tokens is not None and spec.max_tokens < 1, f"--max-tokens {spec.max_tokens} is not at least 1"),
+        (spec.max_usd is not None and not spec.max_usd > 0, f"--max-usd {spec.max_usd} is not above 0"),
+        (asked.until_verdict and not claimed, "--until-verdict needs --margin, the loss you tolerate"),
+        (asked.estimand == "future" and not asked.until_verdict, "--estimand future goes with --until-verdict"),
+        *(("=" not in tag, f"--only {tag} is not KIND=VALUE, such as subject=anatomy") for tag in spec.only),
+    )
+    problems = [problem for broken, problem in rules if broken]
     if problems:
         raise UsageError("This cannot be measured:\n" + listed(problems), "See parity measure --help.")

@@ -24,6 +24,16 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenWork:
+    """What scoring took, in tokens: asked for (every continuation after its whole context), computed, and the least
+    that could be: the distinct beginnings of all sequences."""
+
+    requested: int = 0
+    computed: int = 0
+    distinct: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RunKey:
     """One model x one set of prompts x decoding. `requests_digest` covers every prompt, its sampling and its window."""
 

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from parity.core.outputs import Delta, Output
 from parity.core.prompts import Generate, Request, RequestId, RequestKind
 from parity.core.refs import ModelRef
-from parity.core.runs import Identity
+from parity.core.runs import Identity, TokenWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,14 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free what the engine holds. May be called twice."""
         ...
+
+
+@runtime_checkable
+class CountsWork(Protocol):
+    """An engine that knows how many tokens its scoring has computed so far; None where it does not count."""
+
+    @property
+    def token_work(self) -> TokenWork | None: ...
 
 
 class Cancellations:

@@ -83,6 +83,31 @@ def kinds_of(ref: ModelRef, options: EngineOptions | None = None) -> frozenset[R
     return engine.capabilities.kinds
 
 
+class Engines:
+    """Opens engines when they are first needed; with `keep` all stay open, else the one before is closed."""
+
+    def __init__(self, options: EngineOptions, keep: bool) -> None:
+        self._options, self._keep = options, keep
+        self._open: dict[ModelRef, Engine] = {}
+
+    def of(self, ref: ModelRef) -> Engine:
+        """The engine of a model.
+
+        Raises:
+            EngineError, ModelError: as `open_engine`.
+        """
+        if ref not in self._open:
+            if not self._keep:
+                self.close()
+            self._open[ref] = open_engine(ref, self._options)
+        return self._open[ref]
+
+    def close(self) -> None:
+        """Close all that are open."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
 def open_engine(ref: ModelRef, options: EngineOptions | None = None) -> Engine:
     """An engine for a model. Other packages add schemes through the entry-point group `parity.engines`.
 

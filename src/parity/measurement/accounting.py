@@ -74,6 +74,12 @@ def _served_at(model: ModelRef) -> ModelRef:
     return ModelRef(Scheme.HTTP, url, part=model.name) if url else model
 
 
+def tell_forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, terms: Terms) -> None:
+    """Say what requests may cost before they are asked, where that is anybody's question."""
+    if terms.on_forecast and not (terms.price and terms.price.local):
+        terms.on_forecast(forecast(engine, requests, workspace, terms.price))
+
+
 def forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, price: Price | None) -> Forecast:
     """What the requests that the workspace has no answer to may cost."""
     asked = unanswered(engine, requests, workspace)

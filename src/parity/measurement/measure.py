@@ -11,14 +11,15 @@ from parity.core.items import Item, Tag
 from parity.core.outputs import Failure, Output, Usage
 from parity.core.prompts import Fit, Request, RequestId, RequestKind, fingerprint
 from parity.core.refs import ModelRef
-from parity.core.runs import Marked, RunKey
+from parity.core.runs import Marked, RunKey, TokenWork
 from parity.core.scores import Score, Unscored, UnscoredReason
-from parity.engines.base import Engine
-from parity.engines.open import EngineOptions, kinds_of, open_engine
+from parity.engines.base import CountsWork, Engine
+from parity.engines.open import EngineOptions, Engines, kinds_of
 from parity.errors import Unscorable, UsageError
 from parity.files.egress import Egress, seen, watch
-from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, forecast, price_of
+from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast
 from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
+from parity.measurement.stopping import Asker, StoppingRule, compare_anytime, items_until_verdict
 from parity.pricing.book import PriceBook, shipped
 from parity.runs.plan import requests_digest, shuffled
 from parity.runs.runner import Asked, Budget, ask
@@ -30,6 +31,8 @@ UNSCORABLE_SHARE = 0.001
 Progress = Callable[[str, int, int], None]
 # "chat": every prompt is a user's turn in the model's own chat template. "none": the prompt as it is.
 Template = Literal["none", "chat"]
+# "items": the items of this benchmark, all of them. "future": items like them, of which these are a sample.
+Estimand = Literal["items", "future"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class MeasureSpec:
     margin: float | None = None
     alpha: float = 0.05
     max_items: int | None = None
+    until_verdict: bool = False
+    estimand: Estimand = "items"
     fit: Fit = field(default_factory=Fit)
     budget: Budget = field(default_factory=Budget)
     book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
@@ -64,6 +69,7 @@ class Measured:
     reasons: tuple[tuple[str, int], ...]
     account: RunAccount = field(default_factory=RunAccount)
     spent_usd: float = 0.0
+    token_work: TokenWork | None = None
 
     @property
     def scores(self) -> list[float]:
@@ -136,22 +142,28 @@ def measure(
     measured: dict[ModelRef, Measured] = {}
     watch()
     before = seen() if before is None else before
-    for model in models:
-        budget = replace(spec.budget, spent_usd=sum(done.spent_usd for done in measured.values()))
-        terms = Terms(prices[model], budget, before, on_progress, on_forecast)
-        engine = open_engine(model, spec.options)
-        try:
+    engines = Engines(spec.options, keep=spec.until_verdict)
+    rule = _stopping_rule(spec, benchmark)
+    spent = 0.0
+    try:
+        if rule is not None:
+            terms = {model: Terms(prices[model], spec.budget, before, on_progress, on_forecast) for model in models}
+            size, spent = _settle(spec, engines, protocol, items, workspace, terms, rule)
+            items = items[:size]
+        for model in models:
+            budget = replace(spec.budget, spent_usd=spent + sum(done.spent_usd for done in measured.values()))
+            asked = Terms(prices[model], budget, before, on_progress, on_forecast)
+            engine = engines.of(model)
             _check_template(engine, spec.template)
-            measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, terms)
-        finally:
-            engine.close()
-        before = seen()
+            measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, asked)
+            before = seen()
+    finally:
+        engines.close()
     comparisons = []
     if spec.incumbent:
         theirs = measured[spec.incumbent]
         for ours in (measured[candidate] for candidate in spec.candidates):
-            pairs = pair(scores_of(ours.marks), scores_of(theirs.marks))
-            gap = compare(pairs, spec.margin, spec.alpha)
+            gap = _gap(spec, ours, theirs, rule)
             comparisons.append(Comparison(ours, theirs, gap, slice_gaps(ours.marks, theirs.marks, spec.alpha)))
     return Measurement(
         benchmark.name,
@@ -164,6 +176,46 @@ def measure(
         tuple(measured.values()),
         tuple(comparisons),
     )
+
+
+def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | None:
+    if not spec.until_verdict:
+        return None
+    if spec.margin is None or spec.incumbent is None:
+        raise UsageError(
+            "Asking until the verdict is in needs an incumbent and a margin.",
+            "Name them: --against MODEL --margin 0.02.",
+        )
+    return StoppingRule(spec.margin, spec.alpha, len(benchmark.items) if spec.estimand == "items" else None)
+
+
+def _settle(
+    spec: MeasureSpec,
+    engines: Engines,
+    protocol: Protocol,
+    items: list[Item],
+    workspace: Workspace,
+    terms: Mapping[ModelRef, Terms],
+    rule: StoppingRule,
+) -> tuple[int, float]:
+    """Ask until every candidate has its verdict; returns how many items that took, and dollars."""
+    assert spec.incumbent is not None
+    requests: list[Request] = [protocol.request(item, fit=spec.fit, chat=spec.template == "chat") for item in items]
+    askers = {}
+    for model, condition in terms.items():
+        engine = engines.of(model)
+        _check_template(engine, spec.template)
+        tell_forecast(engine, requests, workspace, condition)
+        askers[model] = Asker(engine, protocol, requests, workspace, condition)
+    size = items_until_verdict(askers, spec.candidates, spec.incumbent, items, rule)
+    return size, sum(asker.spent_usd for asker in askers.values())
+
+
+def _gap(spec: MeasureSpec, ours: Measured, theirs: Measured, rule: StoppingRule | None) -> Gap:
+    candidate, incumbent = scores_of(ours.marks), scores_of(theirs.marks)
+    if rule is None:
+        return compare(pair(candidate, incumbent), spec.margin, spec.alpha)
+    return compare_anytime([marked.item for marked in ours.marks], candidate, incumbent, rule)
 
 
 def chosen(benchmark: Benchmark, protocol: Protocol, max_items: int | None) -> list[Item]:
@@ -205,14 +257,17 @@ def measure_one(
         marks = [Marked(item.id, protocol.mark(item, asked.outputs[RequestId(item.id)]), item.tags) for item in items]
         _check_scorable(engine, marks)
         workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)))
-    account = workspace.account(key.run_id)
-    return replace(summary(key.run_id, engine.model, marks, outputs), account=account, spent_usd=asked.usd)
+    return replace(
+        summary(key.run_id, engine.model, marks, outputs),
+        account=workspace.account(key.run_id),
+        spent_usd=asked.usd,
+        token_work=engine.token_work if isinstance(engine, CountsWork) else None,
+    )
 
 
 def _ask(engine: Engine, requests: list[Request], workspace: Workspace, terms: Terms, log: CallLog) -> Asked:
     """Say what it may cost, then ask, noting every new host as it is talked to."""
-    if terms.on_forecast and not (terms.price and terms.price.local):
-        terms.on_forecast(forecast(engine, requests, workspace, terms.price))
+    tell_forecast(engine, requests, workspace, terms)
 
     def progress(done: int, total: int) -> None:
         log.note()

@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 from statistics import median
 
-from parity.core.digests import Plain
+from parity.core.digests import Plain, plain
 from parity.measurement.measure import Comparison, Measured, Measurement
 from parity.reporting.accounts import account_blocks, account_json
 from parity.reporting.gaps import TONES, gap_json, gap_page, slice_tables, slices_json, verdict_sentences
 from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent
 from parity.stats.intervals import clopper_pearson
+from parity.stats.sequential import ANYTIME, METHOD_ITEMS
+
+STOPPED = (
+    "Items were asked in random order until the verdict was in. The bounds hold however often one looks; McNemar's p "
+    "and the slices do not allow for it."
+)
+
+EXHAUSTED = (
+    "All items were asked: of these nothing is left to doubt, and the bounds are the gap itself. About items like these "
+    "that says little when they are few; ask --estimand future for that."
+)
 
 
 def measurement_json(found: Measurement) -> dict[str, Plain]:
@@ -50,6 +61,7 @@ def run_json(measured: Measured) -> dict[str, Plain]:
         "completion_tokens": measured.usage.completion_tokens,
         "truncated_tokens": measured.usage.truncated_tokens,
         "dropped_shots": measured.usage.dropped_shots,
+        "token_work": plain(measured.token_work),
         "latency_s": median(measured.latencies_s) if measured.latencies_s else None,
         **account_json(measured.account),
         "averages": {grouping: average for grouping, average in averages_of(measured).items()},
@@ -70,6 +82,10 @@ def measurement_page(found: Measurement) -> Page:
         blocks += [Sentence(text, tone) for text in verdict_sentences(comparison.gap, *names)]
         if comparison.gap.n + (comparison.gap.items_needed or 0) > found.population:
             blocks.append(Sentence(f"{found.benchmark} has {found.population:,} items: it cannot decide this."))
+        if comparison.gap.interval.startswith(ANYTIME):
+            blocks.append(Sentence(STOPPED))
+            if comparison.gap.interval == METHOD_ITEMS and found.items == found.population:
+                blocks.append(Sentence(EXHAUSTED))
     blocks += run_blocks(found.measured, found.groupings)
     for comparison in found.comparisons:
         blocks += _comparison(comparison, found.groupings)
@@ -84,7 +100,19 @@ def run_blocks(runs: Sequence[Measured], groupings: Sequence[str]) -> list[Block
     reasons = tuple((run.model.short, reason, f"{count:,}") for run in runs for reason, count in run.reasons)
     if reasons:
         blocks.append(Table(("unscored", "why", "items"), reasons))
-    return [*blocks, Heading("What it took"), _cost(runs), *account_blocks(runs)]
+    return [*blocks, Heading("What it took"), _cost(runs), *_work(runs), *account_blocks(runs)]
+
+
+def _work(runs: Sequence[Measured]) -> list[Sentence]:
+    """How much of what was asked had to be computed; nothing where nothing was scored just now."""
+    return [
+        Sentence(
+            f"{run.model.short}: {work.computed:,} tokens computed just now where {work.requested:,} were asked for; "
+            f"{work.distinct:,} of them are distinct."
+        )
+        for run in runs
+        if (work := run.token_work) and work.requested
+    ]
 
 
 def _accuracy(runs: Sequence[Measured]) -> Table:

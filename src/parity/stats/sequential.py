@@ -1,0 +1,131 @@
+"""Verdicts that may be looked at after every item: bets against the null, and the bounds they leave standing.
+
+Knows paired differences in {-1, 0, 1} in the order they were seen, which must be random. Two estimands, never mixed:
+the mean of a finite population sampled without replacement ("these items"; certain once all are seen), and the mean of
+the source they are drawn from ("future ones like these").
+
+A bettor against "the total is at most B" starts with 1 and stakes a share of it on every next difference at odds that
+are fair under the null; what he owns exceeds 1 / alpha with probability at most alpha, at any time and however often
+one looks (Ville 1939). Sources: Waudby-Smith & Ramdas, arXiv 2006.04347 (without replacement), 2010.09686 (betting).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+ANYTIME = "confidence sequence"
+METHOD_ITEMS = f"{ANYTIME}, these items"
+METHOD_FUTURE = f"{ANYTIME}, future items like these"
+# Shares of the largest allowed bet, spread evenly in the logarithm; one mixture for every flip rate.
+BETS = np.geomspace(0.04, 0.60, 40)
+_BISECTIONS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class AnytimeBounds:
+    """Bounds of the mean difference as fractions, each one-sided at its own `alpha`, valid at any stopping time."""
+
+    low: float
+    high: float
+    alpha: float
+    method: str
+
+
+def anytime_bounds(worst_I: ArrayLike, best_I: ArrayLike, alpha: float, population: int | None = None) -> AnytimeBounds:
+    """Bounds after all differences so far; `worst_I` and `best_I` differ where a score is missing (-1 and 1).
+
+    `population` is the number of items there are (None: an endless source). Shapes (I,), in the order of asking.
+
+    Raises:
+        ValueError: a difference outside {-1, 0, 1}, more of them than the population, or alpha outside (0, 0.5).
+    """
+    worst, best = _differences(worst_I, population), _differences(best_I, population)
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha is {alpha}; it is a chance between 0 and 0.5")
+    method = METHOD_FUTURE if population is None else METHOD_ITEMS
+    return AnytimeBounds(_low(worst, alpha, population), -_low(-best, alpha, population), alpha, method)
+
+
+def exceeds(differences_I: ArrayLike, mean: float, alpha: float, population: int | None = None) -> bool:
+    """Whether "the mean difference is at most `mean`" is rejected at `alpha` by what was seen, at any time so far.
+
+    In a population the null is a whole number of items: a total of at most floor(mean * population).
+    """
+    differences = _differences(differences_I, population)
+    if population is None:
+        return _wealth(differences, mean, None) >= -math.log(alpha)
+    total = math.floor(mean * population + 1e-9)
+    return _wealth(differences, total, population) >= -math.log(alpha)
+
+
+def _differences(differences_I: ArrayLike, population: int | None) -> FloatArray:
+    found = np.asarray(differences_I, dtype=np.float64)
+    if found.ndim != 1 or not np.isin(found, (-1.0, 0.0, 1.0)).all():
+        raise ValueError("differences are -1, 0 or 1, in one row")
+    if population is not None and len(found) > population:
+        raise ValueError(f"{len(found)} differences from a population of {population}")
+    return found
+
+
+def _low(differences: FloatArray, alpha: float, population: int | None) -> float:
+    """The smallest mean that is not rejected: all below it are, since wealth falls as the null's mean grows."""
+    if population is None:
+        return _low_of_source(differences, alpha)
+    rejected, standing = -population - 1, population
+    while standing - rejected > 1:
+        middle = (rejected + standing) // 2
+        if _wealth(differences, middle, population) >= -math.log(alpha):
+            rejected = middle
+        else:
+            standing = middle
+    return standing / population
+
+
+def _low_of_source(differences: FloatArray, alpha: float) -> float:
+    rejected, standing = -1.0, 1.0
+    if _wealth(differences, rejected + 1e-9, None) < -math.log(alpha):
+        return -1.0
+    for _ in range(_BISECTIONS):
+        middle = (rejected + standing) / 2
+        if _wealth(differences, middle, None) >= -math.log(alpha):
+            rejected = middle
+        else:
+            standing = middle
+    return rejected
+
+
+def _wealth(differences: FloatArray, null: float, population: int | None) -> float:
+    """Largest log wealth so far of the mixture of bets against a total (in a population) or mean of at most `null`."""
+    if not len(differences):
+        return 0.0
+    x_I = (differences + 1) / 2
+    mean_I = _null_means(x_I, null, population)
+    impossible = np.flatnonzero(mean_I < 0)
+    if len(impossible):
+        return math.inf
+    # Where the null leaves nothing to win (mean 0) no bet is placed; the next null mean says if it was broken.
+    ratio_I = np.divide(x_I, mean_I[: len(x_I)], out=np.ones_like(x_I), where=mean_I[: len(x_I)] > 0)
+    steps_BI = np.log1p(BETS[:, None] * (ratio_I[None, :] - 1.0))
+    wealth_BI = np.cumsum(steps_BI, axis=1)
+    top_I = wealth_BI.max(axis=0)
+    mixed_I = top_I + np.log(np.exp(wealth_BI - top_I).mean(axis=0))
+    return float(max(0.0, mixed_I.max()))
+
+
+def _null_means(x_I: FloatArray, null: float, population: int | None) -> FloatArray:
+    """Mean of what is still to come under the null, before each item and after the last; negative: impossible.
+
+    An endless source has the same mean always; in a population what was seen is missing from the rest.
+    """
+    if population is None:
+        return np.full(len(x_I), (null + 1) / 2)
+    left_I = (null + population) / 2 - np.concatenate(([0.0], np.cumsum(x_I)))
+    count_I = population - np.arange(len(x_I) + 1)
+    # After the last item nothing is to come; the null still has to account for what was seen.
+    return np.where(count_I > 0, left_I / np.maximum(count_I, 1), np.where(left_I < 0, -1.0, 0.0))

@@ -1,0 +1,105 @@
+"""Asking until the verdict is in: fewer items, nothing asked twice, nothing claimed for scores that are missing."""
+
+import json
+
+import pytest
+
+from parity.benchmarks.catalog import open_benchmark
+from parity.cli import main
+from parity.core.gaps import Verdict
+from parity.core.refs import ModelRef
+from parity.measurement.measure import MeasureSpec, measure
+from parity.measurement.stopping import StoppingRule, looks, verdict_so_far
+from parity.store import Workspace
+
+
+@pytest.fixture
+def bench(tmp_path):
+    rows = [{"question": f"Is {n} odd?", "options": ["yes", "no"], "answer": "AB"[n % 4 == 0]} for n in range(1000)]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "odd.toml"
+    path.write_text('name = "odd"\nitems = "items.jsonl"\nmark = "letter"\n')
+    return str(path)
+
+
+def run(bench, folder, candidate, incumbent, **settings):
+    workspace = Workspace(folder)
+    try:
+        spec = MeasureSpec((ModelRef.parse(candidate),), ModelRef.parse(incumbent), until_verdict=True, **settings)
+        return measure(spec, open_benchmark(bench), workspace)
+    finally:
+        workspace.close()
+
+
+def asked(log):
+    return log.read_text().split()
+
+
+def test_a_clear_case_stops_early_and_asks_nothing_twice(bench, tmp_path):
+    log = tmp_path / "asked"
+    found = run(bench, tmp_path / "w", f"dummy:letter=A,log={log}", "dummy:letter=B", margin=0.05)
+    gap = found.comparisons[0].gap
+    assert gap.verdict is Verdict.NON_INFERIOR or gap.verdict is Verdict.SUPERIOR
+    assert found.items == gap.n < 200
+    assert len(asked(log)) == len(set(asked(log))) == found.items
+    assert "these items" in gap.interval
+    assert gap.low <= gap.gap <= gap.high
+    again = run(bench, tmp_path / "w", f"dummy:letter=A,log={log}", "dummy:letter=B", margin=0.05)
+    assert again.comparisons[0].gap == gap
+    assert len(asked(log)) == found.items
+
+
+def test_a_loser_is_out_early(bench, tmp_path):
+    found = run(bench, tmp_path / "w", "dummy:letter=B", "dummy:letter=A", margin=0.05)
+    assert found.comparisons[0].gap.verdict is Verdict.INFERIOR
+    assert found.items < 200
+
+
+def test_equals_may_need_all_items_and_are_then_certain(bench, tmp_path):
+    found = run(bench, tmp_path / "w", "dummy:seed=1", "dummy:seed=2", margin=0.001)
+    gap = found.comparisons[0].gap
+    assert found.items == 1000
+    assert gap.low == pytest.approx(gap.gap)
+    assert gap.verdict is not Verdict.INCONCLUSIVE
+
+
+def test_about_future_items_nothing_is_certain(bench, tmp_path):
+    found = run(bench, tmp_path / "w", "dummy:seed=1", "dummy:seed=2", margin=0.001, estimand="future")
+    gap = found.comparisons[0].gap
+    assert gap.low < gap.gap < gap.high
+    assert "future" in gap.interval
+    assert gap.verdict is Verdict.INCONCLUSIVE
+
+
+def test_every_candidate_gets_its_verdict(bench, tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    models = tuple(map(ModelRef.parse, ("dummy:letter=B", "dummy:letter=A")))
+    spec = MeasureSpec(models, ModelRef.parse("dummy:seed=5"), margin=0.1, until_verdict=True)
+    found = measure(spec, open_benchmark(bench), workspace)
+    workspace.close()
+    assert Verdict.INCONCLUSIVE not in [comparison.gap.verdict for comparison in found.comparisons]
+
+
+def test_missing_scores_hold_a_verdict_back():
+    items = [f"i{at}" for at in range(400)]
+    rule = StoppingRule(0.05, 0.05, 1000)
+    right = dict.fromkeys(items, 1.0)
+    assert verdict_so_far(items, right, right, rule) is Verdict.NON_INFERIOR
+    torn = {**right, **dict.fromkeys(items[::8], None)}
+    assert verdict_so_far(items, torn, right, rule) is Verdict.INCONCLUSIVE
+
+
+def test_looks_end_with_all_items():
+    assert list(looks(30)) == [30]
+    sizes = list(looks(2000))
+    assert (sizes[0], sizes[-1]) == (50, 2000)
+    assert sizes == sorted(set(sizes))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--until-verdict"], "needs --margin"), (["--estimand", "future"], "goes with --until-verdict")],
+)
+def test_what_does_not_fit_is_said(bench, tmp_path, arguments, message, capsys):
+    assert main(["measure", "dummy:", "-b", bench, *arguments, "--workspace", str(tmp_path / "w")]) == 2
+    assert message in capsys.readouterr().err
