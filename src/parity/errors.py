@@ -8,6 +8,7 @@ ParityError                 exit 1
   DataError                 a benchmark or a file of results is missing, changed or malformed
   StoreError                the workspace cannot be read or written
   BudgetExceeded            the run stopped because a limit was reached; what was answered is kept
+  SandboxError              model-written code cannot be run safely on this machine
   Unscorable                too many answers could not be scored for the number to be trusted
 """
 
@@ -51,6 +52,10 @@ class StoreError(ParityError):
 
 class BudgetExceeded(ParityError):
     """A limit the user set was reached. Everything answered so far is in the workspace."""
+
+
+class SandboxError(ParityError):
+    """Model-written code cannot be run safely on this machine. Nothing was run."""
 
 
 class Unscorable(ParityError):

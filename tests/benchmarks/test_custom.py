@@ -1,5 +1,6 @@
 """Benchmarks of one's own: every rule marks as it says, and what is wrong with a file is said at once."""
 
+import csv
 import json
 from hashlib import sha256
 
@@ -136,3 +137,42 @@ def test_a_missing_file_names_it(bench, tmp_path):
     (tmp_path / "items.jsonl").unlink()
     with pytest.raises(DataError, match=r"items\.jsonl"):
         open_benchmark(path)
+
+
+def test_code_is_run_against_its_tests(tmp_path):
+    path = described(tmp_path, 'mark = "code"\nmax_tokens = 400', ["add", "def add(a, b)", "assert add(1, 2) == 3"])
+    found = open_benchmark(str(path))
+    protocol = found.protocol(None)
+    assert protocol.sampling.stop == ()
+    answers = ["```python\ndef add(a, b):\n    return a + b\n```", "def add(a, b): return 4", "sorry"]
+    assert [protocol.mark(found.items[0], Generation(text, "stop")).value for text in answers] == [1.0, 0.0, 0.0]
+
+
+def test_sql_is_compared_by_what_it_returns(tmp_path):
+    script = "create table t (a int, b text); insert into t values (1, 'x'), (2, 'y'), (2, 'z');"
+    (tmp_path / "shop.sql").write_text(script)
+    described(tmp_path, 'mark = "sql"\ndatabase = "shop.sql"', ["1", "which?", "select b from t where a = 2"])
+    found = open_benchmark(str(tmp_path / "own.toml"))
+    answers = {
+        "```sql\nSELECT b FROM t WHERE a > 1 ORDER BY b DESC;\n```": 1.0,
+        "SELECT t.b AS name FROM t WHERE a = 2": 1.0,
+        "select b from t": 0.0,
+        "select distinct a from t where a = 2": 0.0,
+        "select b from t where": 0.0,
+        "attach '/etc/passwd' as p; select 1": 0.0,
+        "I do not know": 0.0,
+    }
+    marks = {text: found.protocol(None).mark(found.items[0], Generation(text, "stop")).value for text in answers}
+    assert marks == answers
+    described(tmp_path, 'mark = "sql"', ["1", "which?", "select 1"])
+    with pytest.raises(DataError, match="needs database"):
+        open_benchmark(str(tmp_path / "own.toml"))
+
+
+def described(folder, keys, row):
+    """A benchmark of one item with the columns id, question, answer."""
+    with (folder / "own.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["id", "question", "answer"], row])
+    path = folder / "own.toml"
+    path.write_text(f'name = "own"\nitems = "own.csv"\n{keys}\n')
+    return path

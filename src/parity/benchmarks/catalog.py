@@ -7,13 +7,21 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from parity.benchmarks import mmlu
+from parity.benchmarks import cruxeval, humaneval, mbpp, mmlu
 from parity.benchmarks.base import Benchmark
 from parity.core.items import Tag
 from parity.errors import UsageError, did_you_mean
 
 Loader = Callable[[Path | None, tuple[str, ...]], Benchmark]
-BUILT_IN: dict[str, Loader] = {"mmlu": mmlu.load}
+BUILT_IN: dict[str, Loader] = {
+    "mmlu": mmlu.load,
+    "humaneval": humaneval.load,
+    "humaneval+": humaneval.load_plus,
+    "mbpp": mbpp.load,
+    "mbpp-sanitized": mbpp.load_sanitized,
+    "cruxeval-output": cruxeval.load_output,
+    "cruxeval-input": cruxeval.load_input,
+}
 
 
 def open_benchmark(name: str, data: Path | None = None, only: tuple[Tag, ...] = ()) -> Benchmark:

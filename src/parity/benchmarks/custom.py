@@ -6,7 +6,9 @@
 
 `choice` compares log-likelihoods: of the letters when the prompt shows the options, of the options' texts when it does
 not. `letter` reads the letter a model writes. Items with options offer both, so that an API can be asked the one and
-weights either; they are never compared with each other. Everything else a spec may say is in `CustomSpec`.
+weights either; they are never compared with each other. `code` runs what is written against tests (the answer), `sql`
+compares what a query returns with what the right one does on the `database`; both in the sandbox. Everything else a
+spec may say is in `CustomSpec`.
 """
 
 import json
@@ -26,10 +28,12 @@ from parity.core.items import Item, Tag
 from parity.core.prompts import Sampling, TextPrompt
 from parity.core.scores import Mark
 from parity.errors import DataError, did_you_mean, listed
-from parity.files import digest_file
+from parity.files import digest_file, read_text
 from parity.files.specs import read_toml
 from parity.files.tables import ID_COLUMNS, Table, check_ids, read_table
 from parity.marking import exact, named_letter, numeric, pattern
+from parity.marking.code import mark_program, shared_sandbox
+from parity.marking.sql import mark_query
 
 _STRICT = ConfigDict(extra="forbid")
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -62,19 +66,25 @@ class CustomSpec:
 
     name: str
     items: Path
-    mark: Literal["choice", "letter", "exact", "numeric", "regex"]
+    mark: Literal["choice", "letter", "exact", "numeric", "regex", "code", "sql"]
     version: str = "1"
     prompt: str | None = None
     shots: Path | None = None
     max_tokens: PositiveInt = 64
     stop: tuple[str, ...] = ("\n",)
     sha256: str | None = None
+    database: Path | None = None
     columns: Columns = field(default_factory=Columns)
     rule: Rule = field(default_factory=Rule)
 
     @property
     def has_options(self) -> bool:
         return self.mark in ("choice", "letter")
+
+    @property
+    def is_run(self) -> bool:
+        """Whether answers are programs, which end with more than a line."""
+        return self.mark in ("code", "sql")
 
     @property
     def template(self) -> str:
@@ -100,18 +110,23 @@ def load(path: Path) -> Benchmark:
     prompts = {
         item.id: TextPrompt(_rendered(spec, row, item), shots=shots) for item, (_, row) in zip(items, rows, strict=True)
     }
-    return Benchmark(spec.name, spec.version, tuple(items), _protocols(spec, prompts), spec.mark, spec.columns.tags)
+    script = read_text(path.parent / spec.database.expanduser(), "database", DataError) if spec.database else ""
+    protocols = _protocols(spec, prompts, script)
+    return Benchmark(spec.name, spec.version, tuple(items), protocols, spec.mark, spec.columns.tags)
 
 
-def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt]) -> dict[str, Protocol]:
-    version = f"{spec.version}/{digest((spec.template, spec.mark, spec.rule))[:8]}"
+def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str) -> dict[str, Protocol]:
+    told = (spec.template, spec.mark, spec.rule, *([script] if script else []))
+    version = f"{spec.version}/{digest(told)[:8]}"
 
     def prompt(item: Item) -> TextPrompt:
         return prompts[item.id]
 
     if not spec.has_options:
-        sampling = Sampling(spec.max_tokens, stop=spec.stop)
-        return {spec.mark: Protocol(spec.mark, version, prompt, sampling=sampling, read=partial(_read, spec))}
+        if spec.is_run:
+            shared_sandbox()
+        sampling = Sampling(spec.max_tokens, stop=() if spec.is_run and spec.stop == ("\n",) else spec.stop)
+        return {spec.mark: Protocol(spec.mark, version, prompt, sampling=sampling, read=partial(_read, spec, script))}
     shown = "{options}" in spec.template
     protocols = {"choice": Protocol("choice", version, prompt, _letters if shown else _texts)}
     if shown:
@@ -120,8 +135,12 @@ def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt]) -> dict[str,
     return protocols
 
 
-def _read(spec: CustomSpec, text: str, item: Item) -> Mark:
+def _read(spec: CustomSpec, script: str, text: str, item: Item) -> Mark:
     rule = spec.rule
+    if spec.mark == "code":
+        return mark_program(text, item.targets)
+    if spec.mark == "sql":
+        return mark_query(text, item.targets, script)
     if spec.mark == "numeric":
         return numeric(text, item.targets, rule.tolerance)
     if spec.mark == "regex":
@@ -167,6 +186,8 @@ def _check_spec(spec: CustomSpec, path: Path, table: Table) -> None:
         problems.append("a choice needs options: a column 'options' with a JSON list, or columns.options = [...]")
     if spec.mark == "letter" and "{options}" not in spec.template:
         problems.append("mark = 'letter' needs {options} in the prompt, or the model cannot know the letters")
+    if (spec.mark == "sql") is not (spec.database is not None):
+        problems.append("mark = 'sql' needs database, a file of SQL that builds it; no other mark has one")
     if spec.mark == "regex":
         problems += _pattern_problems(spec.rule.pattern)
     if problems:

@@ -17,8 +17,8 @@ STOPPED = (
 )
 
 EXHAUSTED = (
-    "All items were asked: of these nothing is left to doubt, and the bounds are the gap itself. About items like these "
-    "that says little when they are few; ask --estimand future for that."
+    "All items were asked: of these nothing is left to doubt, and the bounds are the gap itself. Of items like these "
+    "that says little when they are few; ask with --estimand future for that."
 )
 
 

@@ -1,0 +1,212 @@
+"""The prepared parent: a small process that forks a confined pair for every check, and cleans up after it.
+
+It makes an examiner and a candidate joined by a socket, and never sees a program, a test or an answer, so that nothing
+of one check is left in the memory of the next. It lives as long as its control socket: when that closes, for whatever
+reason, it kills what runs, empties the scratch folder and ends. Started by `Sandbox`, one for each check at a time.
+"""
+
+import gc
+import importlib
+import json
+import os
+import platform
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parity.marking.sandbox import candidate, confinement, examiner, seccomp
+from parity.marking.sandbox.exchange import Channel
+
+ANSWERS = 3
+# What model-written code imports, so that a check need not.
+PRELOADED = (
+    "abc", "array", "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq",
+    "itertools", "math", "operator", "random", "re", "string", "typing",
+)  # fmt: skip
+# What cannot be imported later, where the library lies in a folder that is root's alone.
+PRELOADED_WHERE_PRIVATE = (
+    "asyncio", "base64", "calendar", "csv", "decimal", "difflib", "fractions", "hashlib", "inspect", "locale", "queue",
+    "secrets", "statistics", "struct", "tempfile", "textwrap", "threading", "time", "traceback", "unicodedata",
+    "unittest", "uuid", "zlib",
+)  # fmt: skip
+GRACE_S = 0.25
+
+
+def main() -> None:
+    """Confine this process, say what was had, and serve until the control socket closes."""
+    settings = json.loads(sys.argv[1])
+    control = socket.socket(fileno=settings["control"])
+    root = Path(settings["root"])
+    try:
+        abi = confinement.check_base()
+        namespaces = confinement.enter_namespaces() if settings["namespaces"] else ()
+        _preload(PRELOADED)
+        library = confinement.library_folder()
+        private = "mount" in namespaces and confinement.private_scratch(root, library)
+        _continue_as_child(control, settings["root"], private)
+        if not private and os.getuid() == 0:
+            _preload(PRELOADED_WHERE_PRIVATE)
+        confinement.use_library(root / "library" if private else library)
+        confinement.confine_files(root, library, abi, private)
+        identity = confinement.drop_identity(root)
+    except confinement.Refused as error:
+        control.send(json.dumps({"refused": str(error)}).encode())
+        return
+    scratch = "in memory, private" if private else "a folder"
+    found = {"landlock_abi": abi, "namespaces": namespaces, "identity": identity, "scratch": scratch}
+    control.send(json.dumps(found).encode())
+    _close_standard_streams()
+    gc.collect()
+    gc.freeze()
+    base = _Base(str(root / "scratch"), abi, seccomp.program(platform.machine(), seccomp.ANY_PROCESS))
+    try:
+        _serve(control, base)
+    finally:
+        _clear(base.scratch)
+
+
+def _continue_as_child(control: socket.socket, root: str, private: bool) -> None:
+    """Go on in a child, process 1 of a new pid namespace, with which all its processes end; what is left awaits that.
+
+    It then removes the folder, which the child may not.
+    """
+    child = os.fork()
+    if not child:
+        return
+    control.close()
+    os.waitpid(child, 0)
+    if private:
+        confinement.unmount(root)
+    for _ in range(100):
+        try:
+            _clear(root)
+            break
+        except OSError:  # the last processes are still ending
+            time.sleep(0.01)
+    os._exit(0)
+
+
+def _preload(names: tuple[str, ...]) -> None:
+    for name in names:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _close_standard_streams() -> None:
+    """Input and output are nothing; errors stay this process's own, for its last words."""
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1):
+        os.dup2(nothing, descriptor)
+    if nothing > 2:
+        os.close(nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What every check's processes are confined to."""
+
+    scratch: str
+    abi: int
+    filter: bytes
+
+
+def _serve(control: socket.socket, base: _Base) -> None:
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, 4096, 4)
+        if not data:
+            return
+        order = json.loads(data)
+        os.mkdir(base.scratch, 0o700)
+        children = _fork_pair(descriptors[0], order, base)
+        try:
+            ended = control.recv(4096)  # the order to end, or nothing when Parity is gone
+            grace_s = GRACE_S if ended == b"wait" else 0.0
+        finally:
+            statuses = [_end(child, grace_s) for child in children]
+            _clear(base.scratch)
+        if not ended:
+            return
+        control.send(json.dumps(statuses).encode())
+
+
+def _fork_pair(job: int, order: dict[str, Any], base: "_Base") -> tuple[int, int]:
+    """An examiner, joined to Parity by `job` and to a candidate by a socket of their own."""
+    here, there = socket.socketpair()
+    limits = order["limits"]
+    answer_bytes = int(limits["answer_bytes"])
+
+    def examine() -> None:
+        # It compares what the candidate sends, so it may work as long and take as much.
+        confinement.lock_down(limits, None, base.abi, (job, here.fileno()), base.filter)
+        channel = Channel(job)
+        asked = channel.receive()
+        channel.send({"nonce": asked["nonce"], **examiner.examine(asked, Channel(here.fileno(), answer_bytes))})
+
+    def answer() -> None:
+        os.chdir(base.scratch)
+        os.dup2(there.fileno(), ANSWERS)
+        confinement.lock_down(limits, base.scratch, base.abi, (ANSWERS,), base.filter)
+        candidate.serve(Channel(ANSWERS, answer_bytes))
+
+    children = _fork(examine), _fork(answer)
+    os.close(job)
+    here.close()
+    there.close()
+    return children
+
+
+def _fork(work: Callable[[], None]) -> int:
+    """A child that does its work and nothing of what comes after here, whatever happens in it."""
+    child = os.fork()
+    if not child:
+        try:
+            os.dup2(0, 2)
+            random.seed(0)
+            work()
+        finally:
+            os._exit(0)
+    return child
+
+
+def _end(child: int, grace_s: float) -> dict[str, float]:
+    """Wait a moment for a process that is ending, then kill it; how it ended and the seconds it worked."""
+    deadline = time.monotonic() + grace_s
+    found = os.wait4(child, os.WNOHANG)
+    while not found[0] and time.monotonic() < deadline:
+        time.sleep(0.002)
+        found = os.wait4(child, os.WNOHANG)
+    by_itself = bool(found[0])
+    if not by_itself:
+        os.kill(child, signal.SIGKILL)
+        found = os.wait4(child, 0)
+    _, status, used = found
+    return {"by_itself": by_itself, "status": os.waitstatus_to_exitcode(status), "cpu_s": used.ru_utime + used.ru_stime}
+
+
+def _clear(folder: str) -> None:
+    """Remove a folder and all in it, whatever its modes; links are removed, not followed. Nobody writes there now."""
+    try:
+        os.rmdir(folder)
+        return
+    except FileNotFoundError:
+        return
+    except OSError:
+        os.chmod(folder, 0o700)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _clear(entry.path)
+            else:
+                os.unlink(entry.path)
+    os.rmdir(folder)
+
+
+if __name__ == "__main__":
+    main()
