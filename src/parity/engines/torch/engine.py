@@ -9,18 +9,19 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from parity.core.outputs import Delta, Failure, FailureKind, Output
+from parity.core.outputs import Delta, Failure, Output
 from parity.core.prompts import Generate, Loglikelihood, Request, RequestId
 from parity.core.refs import ModelRef
-from parity.core.runs import Identity
+from parity.core.runs import Identity, TokenWork
 from parity.engines.base import Cancellations, Capabilities
 from parity.engines.open import EngineOptions
-from parity.engines.stops import StreamCutter
 from parity.engines.torch.encoding import Encoded, Encoder
-from parity.engines.torch.generation import generate
+from parity.engines.torch.generation import PlainWriter
 from parity.engines.torch.likelihood import likelihoods
 from parity.engines.torch.proof import follows_a_walk
+from parity.engines.torch.reading import Limits
 from parity.engines.torch.scoring import Scorer, Work
+from parity.engines.torch.writing import SharingWriter, Writer
 from parity.errors import ContextExceeded, EngineError, ModelError, UsageError, did_you_mean
 from parity.models.sources import locate
 
@@ -55,10 +56,16 @@ class TorchEngine:
         self._batch_size = options.batch_size
         self._cancellations = Cancellations()
         self._one_at_a_time = threading.Lock()
-        self._scorer = None
+        self._closed = False
+        turn = self._one_at_a_time
+        self._scorer: Scorer | None = None
+        self._work: Work | None = None
+        self._writer: Writer = PlainWriter(self._model, self._tokenizer, options.batch_size, turn)
         if follows_a_walk(self._model):
             tokens = options.pass_tokens or PASS_TOKENS[self._device.type == "cuda"]
-            self._scorer = Scorer(self._model, tokens, self._one_at_a_time)
+            self._scorer = Scorer(self._model, tokens, turn)
+            self._work = work = self._scorer.work
+            self._writer = SharingWriter(self._model, self._tokenizer, Limits(options.batch_size, tokens), turn, work)
         self.capabilities = Capabilities(
             frozenset({"generation", "loglikelihood"}), self._encoder.has_template, local.context_tokens, block=None
         )
@@ -75,11 +82,17 @@ class TorchEngine:
         )
 
     @property
+    def token_work(self) -> TokenWork | None:
+        work = self.work
+        return TokenWork(work.requested, work.computed, work.distinct) if work else None
+
+    @property
     def work(self) -> Work | None:
-        """Tokens asked for, computed and distinct, of all scoring so far; None where each row is computed alone."""
-        return self._scorer.work if self._scorer else None
+        """Tokens asked for, computed and distinct, so far; None where each row is computed alone."""
+        return self._work
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
+        self._check_open()
         block = list(requests)
         with self._cancellations.watching(request.id for request in block):
             scored = [request for request in block if isinstance(request, Loglikelihood)]
@@ -88,37 +101,21 @@ class TorchEngine:
             yield from self._write(written)
 
     def stream(self, request: Generate) -> Iterator[Delta]:
-        from transformers import TextIteratorStreamer
-
+        self._check_open()
         encoded = self._encoder.generation(request)
         if isinstance(encoded, Failure):
             raise ContextExceeded(encoded.message, "Shorten the prompt or the answer.")
-        pieces = TextIteratorStreamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
-        results: list[Output | Exception] = []
         with self._cancellations.watching([request.id]):
-            worker = threading.Thread(target=self._stream_into, args=(request, encoded, pieces, results), daemon=True)
-            worker.start()
-            cutter = StreamCutter(request.sampling.stop)
-            try:
-                for piece in pieces:
-                    if text := cutter.feed(piece):
-                        yield Delta(text)
-            except GeneratorExit:  # the reader went away: nobody is left to answer
-                self._cancellations.cancel(request.id)
-                raise
-            finally:
-                worker.join()
-        output = results[0]
-        if isinstance(output, Exception):
-            raise EngineError(f"{self.model} broke off: {output}", "Try again with a smaller answer.") from output
-        if not isinstance(output, Failure):
-            yield Delta("" if cutter.stopped else cutter.finish(), output.finish, output.usage)  # type: ignore[union-attr]
+            yield from self._writer.stream(request, encoded, lambda _: self._gone(request.id))
 
     def cancel(self, request_id: RequestId) -> None:
         self._cancellations.cancel(request_id)
 
     def close(self) -> None:
-        self._model = None
+        """Free the model. What is being answered in another thread ends as if it were cancelled."""
+        self._closed = True
+        with self._one_at_a_time:
+            self._model = self._scorer = self._writer = None  # type: ignore[assignment]
         self._encoder.close()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -131,9 +128,7 @@ class TorchEngine:
                 yield request.id, encoded
             else:
                 ready.append((request.id, encoded))
-        for index, output in self._scores(
-            [encoded for _, encoded in ready], lambda at: ready[at][0] in self._cancellations
-        ):
+        for index, output in self._scores([encoded for _, encoded in ready], lambda at: self._gone(ready[at][0])):
             yield ready[index][0], output
 
     def _scores(self, encoded: Sequence[Encoded], cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
@@ -142,46 +137,25 @@ class TorchEngine:
         return likelihoods(self._model, encoded, self._batch_size, cancelled, self._one_at_a_time)
 
     def _write(self, requests: Sequence[Generate]) -> Iterator[tuple[RequestId, Output]]:
-        groups: dict[object, list[tuple[Generate, Encoded]]] = {}
+        ready: list[tuple[Generate, Encoded]] = []
         for request in requests:
             encoded = self._encoder.generation(request)
             if isinstance(encoded, Failure):
                 yield request.id, encoded
-                continue
-            # What is drawn at random is drawn alone, so that its seed decides it whatever else is asked.
-            key = request.id if request.sampling.temperature > 0 else request.sampling
-            groups.setdefault(key, []).append((request, encoded))
-        for group in groups.values():
-            group.sort(key=lambda entry: -len(entry[1].context))
-            for start in range(0, len(group), self._batch_size):
-                batch = group[start : start + self._batch_size]
-                live = [entry for entry in batch if entry[0].id not in self._cancellations]
-                yield from ((r.id, _cancelled()) for r, _ in batch if r.id in self._cancellations)
-                yield from self._write_batch(live)
+            else:
+                ready.append((request, encoded))
+        written = self._writer.write(
+            [request for request, _ in ready], [entry for _, entry in ready], lambda at: self._gone(ready[at][0].id)
+        )
+        for index, output in written:
+            yield ready[index][0].id, output
 
-    def _write_batch(self, batch: Sequence[tuple[Generate, Encoded]]) -> Iterator[tuple[RequestId, Output]]:
-        if not batch:
-            return
-        requests = [request for request, _ in batch]
-        with self._one_at_a_time:
-            outputs = generate(
-                self._model, self._tokenizer, requests, [encoded for _, encoded in batch], self._cancellations
-            )
-        yield from zip((request.id for request in requests), outputs, strict=True)
+    def _gone(self, request_id: RequestId) -> bool:
+        return self._closed or request_id in self._cancellations
 
-    def _stream_into(self, request: Generate, encoded: Encoded, pieces: Any, results: list[Any]) -> None:
-        try:
-            with self._one_at_a_time:
-                results += generate(
-                    self._model, self._tokenizer, [request], [encoded], self._cancellations, streamer=pieces
-                )
-        except Exception as error:  # noqa: BLE001  handed to the reading thread, which raises it
-            results.append(error)
-            pieces.end()
-
-
-def _cancelled() -> Failure:
-    return Failure(FailureKind.CANCELLED, "cancelled before it was asked")
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError(f"{self.model} was closed.", "Open it again.")
 
 
 def _device(name: str) -> torch.device:

@@ -1,65 +1,137 @@
-"""Written answers: transformers' own `generate`, in left-padded batches, with stop strings and cancellation."""
+"""Written answers the plain way: transformers' own `generate`, in left-padded batches, with stops and cancellation.
 
+For models that `proof.py` cannot show to be right along shared prefixes.
+"""
+
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
-from parity.core.outputs import Failure, FailureKind, Generation, Output, Usage
+from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output, Usage
 from parity.core.prompts import Generate
-from parity.engines.base import Cancellations
-from parity.engines.stops import cut
+from parity.engines.stops import StreamCutter, cut
 from parity.engines.torch.encoding import Encoded
+from parity.engines.torch.sampling import source
+from parity.errors import EngineError
+
+Cancelled = Callable[[int], bool]
+CANCELLED = Failure(FailureKind.CANCELLED, "cancelled before it was answered")
+NOTHING_TO_READ = Failure(FailureKind.ENGINE, "the prompt has no token")
 
 
-class Cancelled(StoppingCriteria):
+class PlainWriter:
+    """Writes at most `batch_size` answers at once; what is drawn at random is drawn alone."""
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int, turn: AbstractContextManager[object]) -> None:
+        self._model, self._tokenizer, self._batch_size, self._turn = model, tokenizer, batch_size, turn
+
+    def write(
+        self, requests: Sequence[Generate], encoded: Sequence[Encoded], cancelled: Cancelled
+    ) -> Iterator[tuple[int, Output]]:
+        """Yields (index, answer or failure) of every request as its batch is done."""
+        groups: dict[object, list[int]] = {}
+        for index, (request, entry) in enumerate(zip(requests, encoded, strict=True)):
+            if not entry.context:
+                yield index, NOTHING_TO_READ
+                continue
+            # Alone, a drawn answer is decided by its seed whatever else is asked.
+            groups.setdefault(index if request.sampling.temperature > 0 else request.sampling, []).append(index)
+        for group in groups.values():
+            group.sort(key=lambda index: -len(encoded[index].context))
+            for start in range(0, len(group), self._batch_size):
+                batch = group[start : start + self._batch_size]
+                left = [index for index in batch if not cancelled(index)]
+                yield from ((index, CANCELLED) for index in batch if index not in left)
+                if left:
+                    yield from self._batch(left, requests, encoded, cancelled)
+
+    def stream(self, request: Generate, encoded: Encoded, cancelled: Cancelled) -> Iterator[Delta]:
+        """The answer in pieces; without a last piece that carries `finish` if it was cancelled."""
+        pieces: Any = TextIteratorStreamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
+        results: list[Output | Exception] = []
+        left = threading.Event()
+
+        def work() -> None:
+            try:
+                for _, output in self._batch(
+                    [0], [request], [encoded], lambda at: left.is_set() or cancelled(at), pieces
+                ):
+                    results.append(output)
+            except Exception as error:  # noqa: BLE001  handed to the reading thread, which raises it
+                results.append(error)
+                pieces.end()
+
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        cutter = StreamCutter(request.sampling.stop)
+        try:
+            for piece in pieces:
+                if text := cutter.feed(piece):
+                    yield Delta(text)
+        except GeneratorExit:  # the reader went away: nobody is left to answer
+            left.set()
+            raise
+        finally:
+            worker.join()
+        output = results[0]
+        if isinstance(output, Exception):
+            raise EngineError(f"The model broke off: {output}", "Try again with a smaller answer.") from output
+        if isinstance(output, Generation):
+            yield Delta("" if cutter.stopped else cutter.finish(), output.finish, output.usage)
+
+    def _batch(
+        self,
+        indexes: Sequence[int],
+        requests: Sequence[Generate],
+        encoded: Sequence[Encoded],
+        cancelled: Cancelled,
+        streamer: Any = None,
+    ) -> Iterator[tuple[int, Output]]:
+        model, tokenizer = self._model, self._tokenizer
+        ids_BT, mask_BT = _padded([encoded[index].context for index in indexes], pad_id(tokenizer))
+        first = indexes[0]
+        with self._turn, torch.random.fork_rng(), torch.inference_mode():
+            begun = time.perf_counter()
+            torch.manual_seed(source(requests[first], encoded[first].context).getrandbits(63))
+            whole_BT = model.generate(
+                ids_BT.to(model.device),
+                attention_mask=mask_BT.to(model.device),
+                generation_config=_config(model, tokenizer, requests[first]),
+                stopping_criteria=StoppingCriteriaList([_Cancelling(indexes, cancelled)]),
+                tokenizer=tokenizer,
+                streamer=streamer,
+            )
+            seconds = (time.perf_counter() - begun) / len(indexes)
+        for row, index in enumerate(indexes):
+            new = whole_BT[row, ids_BT.shape[1] :].tolist()
+            answer = _answer(model, tokenizer, requests[index], encoded[index], new, seconds)
+            yield index, CANCELLED if cancelled(index) else answer
+
+
+class _Cancelling(StoppingCriteria):
     """Ends the rows whose requests were cancelled."""
 
-    def __init__(self, requests: Sequence[Generate], cancellations: Cancellations) -> None:
-        self._requests, self._cancellations = requests, cancellations
+    def __init__(self, indexes: Sequence[int], cancelled: Cancelled) -> None:
+        self._indexes, self._cancelled = indexes, cancelled
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        flags = [request.id in self._cancellations for request in self._requests]
-        return torch.tensor(flags, device=input_ids.device)
+        return torch.tensor([self._cancelled(index) for index in self._indexes], device=input_ids.device)
 
 
-def generate(
-    model: Any,
-    tokenizer: Any,
-    requests: Sequence[Generate],
-    encoded: Sequence[Encoded],
-    cancellations: Cancellations,
-    streamer: Any = None,
-) -> list[Output]:
-    """Answer a batch of requests that share their sampling; one at a time where they draw at random."""
-    sampling = requests[0].sampling
-    begun = time.perf_counter()
-    longest = max(len(entry.context) for entry in encoded)
-    ids_BT = torch.full((len(requests), longest), pad_id(tokenizer), dtype=torch.long)
+def _padded(contexts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, T) padded on the left, and where (B, T) they are not padding."""
+    longest = max(map(len, contexts))
+    ids_BT = torch.full((len(contexts), longest), pad, dtype=torch.long)
     mask_BT = torch.zeros_like(ids_BT)
-    for at, entry in enumerate(encoded):
-        ids_BT[at, longest - len(entry.context) :] = torch.tensor(entry.context)
-        mask_BT[at, longest - len(entry.context) :] = 1
-    with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(sampling.seed * 1_000_003 + requests[0].id.draw)
-        whole_BT = model.generate(
-            ids_BT.to(model.device),
-            attention_mask=mask_BT.to(model.device),
-            generation_config=_config(model, tokenizer, requests[0]),
-            stopping_criteria=StoppingCriteriaList([Cancelled(requests, cancellations)]),
-            tokenizer=tokenizer,
-            streamer=streamer,
-        )
-    share = (time.perf_counter() - begun) / len(requests)
-    outputs: list[Output] = []
-    for at, (request, entry) in enumerate(zip(requests, encoded, strict=True)):
-        if request.id in cancellations:
-            outputs.append(Failure(FailureKind.CANCELLED, "cancelled while it was answered"))
-            continue
-        outputs.append(_answer(model, tokenizer, request, entry, whole_BT[at, longest:].tolist(), share))
-    return outputs
+    for row, context in enumerate(contexts):
+        ids_BT[row, longest - len(context) :] = torch.tensor(context)
+        mask_BT[row, longest - len(context) :] = 1
+    return ids_BT, mask_BT
 
 
 def _answer(

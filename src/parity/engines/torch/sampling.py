@@ -1,0 +1,99 @@
+"""Which token comes next: the likeliest, or one drawn from what temperature and nucleus leave of the distribution.
+
+A draw takes one number in [0, 1) from the request's own source and finds the token at that share of the cumulated
+probabilities, so that it does not depend on what is asked beside it. Nucleus: Holtzman et al. 2020, section 3.1.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import Linear, Module
+from torch.nn.functional import linear
+
+from parity.core.prompts import Generate, Sampling
+
+# Rows drawn from together: each takes some copies of a row of the vocabulary, in fp64.
+_ROWS = 16
+# Logits of a stretch of the vocabulary: 1 MB of fp32; but never fewer columns than a product needs to be fast.
+_CACHED_LOGITS, _LEAST_STRETCH = 1 << 18, 2048
+
+
+def source(request: Generate, context: Sequence[int]) -> random.Random:
+    """The numbers a request's tokens are drawn by: the same for equal requests, unrelated for any others.
+
+    The prompt is part of it: with one seed for all prompts their answers would err together, and a mean over them would
+    be less certain than it looks.
+    """
+    asked = repr((request.sampling.seed, request.id.draw, tuple(context)))
+    return random.Random(hashlib.sha256(asked.encode()).digest())
+
+
+def pick(
+    head: Module, hidden_RH: Tensor, samplings: Sequence[Sampling], share: Callable[[int], float]
+) -> list[int | None]:
+    """The next token after each hidden state, by the output matrix; None where the largest logit is no number.
+
+    `share(row)` is asked once for every row that is drawn.
+    """
+    tokens: list[int | None] = [None] * len(samplings)
+    greedy = [row for row, sampling in enumerate(samplings) if sampling.temperature <= 0]
+    if greedy:
+        best_R, token_R = likeliest(head, hidden_RH[greedy])
+        for row, token, sound in zip(greedy, token_R.tolist(), best_R.isfinite().tolist(), strict=True):
+            tokens[row] = token if sound else None
+    drawn = [row for row, sampling in enumerate(samplings) if sampling.temperature > 0]
+    for start in range(0, len(drawn), _ROWS):
+        rows = drawn[start : start + _ROWS]
+        found = _drawn(head(hidden_RH[rows]), [samplings[row] for row in rows], [share(row) for row in rows])
+        for row, token in zip(rows, found, strict=True):
+            tokens[row] = token
+    return tokens
+
+
+def likeliest(head: Module, hidden_RH: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest logit (R) after each hidden state and the first token (R) that has it; NaN where any logit is NaN.
+
+    On a CPU stretch by stretch of the vocabulary: what stays in the cache costs less than all logits in memory.
+    """
+    if not isinstance(head, Linear) or hidden_RH.device.type != "cpu":
+        found: tuple[Tensor, Tensor] = head(hidden_RH).max(dim=-1)
+        return found
+    best_R = hidden_RH.new_full((len(hidden_RH),), -torch.inf)
+    token_R = torch.zeros(len(hidden_RH), dtype=torch.long)
+    stretch = max(_LEAST_STRETCH, _CACHED_LOGITS // len(hidden_RH))
+    for start in range(0, head.out_features, stretch):
+        part = slice(start, start + stretch)
+        logits_RV = linear(hidden_RH, head.weight[part], None if head.bias is None else head.bias[part])
+        most_R = logits_RV.amax(-1)
+        better = (~(most_R <= best_R) & ~best_R.isnan()).nonzero()[:, 0]
+        if len(better):
+            best_R[better] = most_R[better]
+            token_R[better] = start + logits_RV[better].argmax(-1)
+    return best_R, token_R
+
+
+def _drawn(logits_RV: Tensor, samplings: Sequence[Sampling], shares: Sequence[float]) -> list[int | None]:
+    def column(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=logits_RV.device)[:, None]
+
+    wide = torch.promote_types(logits_RV.dtype, torch.float32)
+    temperature_R1 = column([sampling.temperature for sampling in samplings])
+    chance_RV = torch.softmax(logits_RV.to(wide) / temperature_R1.to(wide), dim=-1).double()
+    if any(sampling.top_p < 1 for sampling in samplings):
+        ordered_RV, order_RV = chance_RV.sort(dim=-1, descending=True)
+        before_RV = ordered_RV.cumsum(-1) - ordered_RV
+        nucleus_R1 = column([_nucleus(sampling.top_p) for sampling in samplings])
+        chance_RV = torch.zeros_like(chance_RV).scatter(-1, order_RV, ordered_RV.where(before_RV < nucleus_R1, 0.0))
+    cumulated_RV = chance_RV.cumsum(-1)
+    found_R1 = torch.searchsorted(cumulated_RV, column(shares) * cumulated_RV[:, -1:], right=True)
+    token_R = found_R1[:, 0].clamp(max=logits_RV.shape[-1] - 1)
+    sound_R = logits_RV.amax(-1).isfinite()
+    return [token if sound else None for token, sound in zip(token_R.tolist(), sound_R.tolist(), strict=True)]
+
+
+def _nucleus(top_p: float) -> float:
+    """The share that is kept; a `top_p` of 1 keeps all, whatever the sums are rounded to, and 0 the likeliest."""
+    return float("inf") if top_p >= 1 else max(top_p, 1e-12)
