@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from generation import generation_speedup
 
 from parity.benchmarks import mmlu
 from parity.errors import EngineError, ParityError
@@ -104,12 +103,19 @@ def main() -> int:
         if not python_of(DEFAULT_FOLDER).exists():
             raise EngineError(f"lm-evaluation-harness is not in {DEFAULT_FOLDER}.", "Build it with: make peers")
         results = [compared(work, arguments.data) for work in works(arguments.quick)]
-        writing = None if arguments.quick else generation_speedup(arguments.data, quick=False)
+        writing = writing_speedup(arguments.data, arguments.quick)
     except ParityError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     show(results, writing)
     return 0
+
+
+def writing_speedup(data: Path, quick: bool) -> float | None:
+    """How much faster answers are written; None in the quick form."""
+    from generation import generation_speedup  # that script measures with the tools of this one
+
+    return generation_speedup(data, quick)
 
 
 def parse() -> argparse.Namespace:
