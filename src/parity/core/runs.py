@@ -25,8 +25,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TokenWork:
-    """What scoring took, in tokens: asked for (every continuation after its whole context), computed, and the least
-    that could be: the distinct beginnings of all sequences."""
+    """What scoring and writing took, in tokens: asked for (every sequence whole), computed, and the least that could
+    be: the distinct beginnings of all sequences."""
 
     requested: int = 0
     computed: int = 0

@@ -68,7 +68,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class CountsWork(Protocol):
-    """An engine that knows how many tokens its scoring has computed so far; None where it does not count."""
+    """An engine that knows how many tokens it computed so far, scoring and writing; None where it does not count."""
 
     @property
     def token_work(self) -> TokenWork | None: ...
