@@ -147,7 +147,7 @@ def ask_ours(model: Path, data: Path, subjects: tuple[str, ...], batch_size: int
     started = time.perf_counter()
     benchmark = mmlu.load(data / "mmlu", subjects)
     protocol = benchmark.protocol("lm-eval")
-    items = chosen(benchmark, protocol, None)
+    items = chosen(benchmark, None)
     workspace = Workspace(scratch)
     outputs = ask(engine, [protocol.request(item) for item in items], workspace).outputs
     choices = {item.id: _choice(protocol, item, outputs[RequestId(item.id)]) for item in items}

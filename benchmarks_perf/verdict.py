@@ -42,7 +42,7 @@ def main() -> int:
     arguments = parser.parse_args()
     count = 1_000 if arguments.quick else 10_000
     cells = [(size, flips) for size in SIZES for flips in FLIPS if flips * size >= 2]
-    exact = [exact_error(size, flips, count) for size, flips in cells if size < EXACT_BELOW]
+    exact = [score_error(size, flips, count) for size, flips in cells if size < EXACT_BELOW]
     sequential = [sequential_error(size, flips, count) for size, flips in cells]
     score = [score_error(size, flips, count) for size, flips in cells if size >= EXACT_BELOW]
     coverage = [interval_coverage(size, flips, count) for size, flips in cells if size >= EXACT_BELOW]
@@ -87,24 +87,17 @@ def claims(size: int, ahead: int, behind: int, margin: float) -> bool:
 
 
 def score_error(size: int, flips: float, count: int) -> float:
-    """How often a candidate worse by exactly the margin is called non-inferior, by the fixed-sample verdict."""
+    """How often a candidate worse by exactly the margin is called non-inferior; below 30 items the verdict is exact."""
     margin = margin_of(size, flips)
     found = draws(size, flips, -margin, count, seed=size)
     return sum(claims(size, each.only_candidate, each.only_incumbent, margin) for each in found) / count
-
-
-def exact_error(size: int, flips: float, count: int) -> float:
-    """The same below 30 items, where the verdict is exact."""
-    return score_error(size, flips, count)
 
 
 def sequential_error(size: int, flips: float, count: int) -> float:
     """How often a population worse by exactly the margin is called non-inferior at any look."""
     margin = margin_of(size, flips)
     base, chance = population(size, flips, -margin), np.random.default_rng(size)
-    # The largest cells take milliseconds a replication; a hundredth of their runs still bounds the rate.
-    runs = count if size <= 2_000 else max(1_000, count // 10)
-    return sum(exceeds(chance.permutation(base), base.mean(), ALPHA, size) for _ in range(runs)) / runs
+    return sum(exceeds(chance.permutation(base), base.mean(), ALPHA, size) for _ in range(count)) / count
 
 
 @cache

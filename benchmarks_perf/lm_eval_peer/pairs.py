@@ -9,26 +9,19 @@ import json
 import time
 from pathlib import Path
 
+from harness import add_model, load
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="transformers folder")
+    add_model(parser)
     parser.add_argument("--pairs", type=Path, required=True, help="JSON lines: item, head, question, continuations")
-    parser.add_argument("--batch-size", type=int, required=True)
-    parser.add_argument("--max-length", type=int, required=True, help="tokens")
     parser.add_argument("--limit", type=int, help="first lines only")
     parser.add_argument("--out", type=Path, required=True, help="JSON: seconds, and the choice of every item")
     arguments = parser.parse_args()
-    model = HFLM(
-        pretrained=arguments.model,
-        dtype="float32",
-        device="cpu",
-        batch_size=arguments.batch_size,
-        max_length=arguments.max_length,
-    )
+    model = load(arguments, HFLM)
     rows = [json.loads(line) for line in arguments.pairs.read_text().splitlines()][: arguments.limit]
     requests = [
         Instance(request_type="loglikelihood", doc={}, arguments=(row["head"] + row["question"], option), idx=at)

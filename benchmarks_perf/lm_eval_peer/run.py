@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import add_model, load
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from protocol import SHOTS, mmlu_tasks, subjects_of, task_manager
@@ -45,13 +46,7 @@ class WatchedHFLM(HFLM):
 def main() -> None:
     arguments = parse()
     started = time.perf_counter()
-    model = WatchedHFLM(
-        pretrained=arguments.model,
-        dtype="float32",
-        device="cpu",
-        batch_size=arguments.batch_size,
-        max_length=arguments.max_length,
-    )
+    model = load(arguments, WatchedHFLM)
     subjects = subjects_of(arguments.data) if arguments.subjects == "all" else arguments.subjects.split(",")
     loaded = time.perf_counter()
     results = simple_evaluate(
@@ -82,11 +77,9 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="transformers folder")
+    add_model(parser)
     parser.add_argument("--data", type=Path, required=True, help="folder with MMLU's dev/ and test/, or above it")
     parser.add_argument("--subjects", required=True, help="a,b,c or all")
-    parser.add_argument("--batch-size", type=int, required=True)
-    parser.add_argument("--max-length", type=int, required=True, help="tokens; longer prompts lose their beginning")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines: item, logliks, choice")
     parser.add_argument("--limit", type=int, help="first rows of each subject")
     return parser.parse_args()

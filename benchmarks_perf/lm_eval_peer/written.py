@@ -14,6 +14,7 @@ from typing import Any
 
 import lm_eval
 from datasets import Dataset, DatasetDict
+from harness import load
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
@@ -62,13 +63,7 @@ def questions(path: str, **_task_metadata: object) -> DatasetDict:
 
 
 def answer(arguments: argparse.Namespace) -> None:
-    model = HFLM(
-        pretrained=arguments.model,
-        dtype="float32",
-        device="cpu",
-        batch_size=arguments.batch_size,
-        max_length=arguments.max_length,
-    )
+    model = load(arguments, HFLM)
     rows = [json.loads(line) for line in arguments.prompts.read_text().splitlines()][: arguments.limit]
     requests = []
     for at, row in enumerate(rows):

@@ -8,6 +8,9 @@ from parity.benchmarks.catalog import open_benchmark
 from parity.cli import main
 from parity.core.gaps import Verdict
 from parity.core.refs import ModelRef
+from parity.engines import open as open_module
+from parity.engines.open import EngineOptions, Engines, open_engine
+from parity.errors import DataError
 from parity.measurement.measure import MeasureSpec, measure
 from parity.measurement.stopping import StoppingRule, looks, verdict_so_far
 from parity.store import Workspace
@@ -87,6 +90,25 @@ def test_missing_scores_hold_a_verdict_back():
     assert verdict_so_far(items, right, right, rule) is Verdict.NON_INFERIOR
     torn = {**right, **dict.fromkeys(items[::8], None)}
     assert verdict_so_far(items, torn, right, rule) is Verdict.INCONCLUSIVE
+
+
+def test_graded_scores_are_refused_not_cut_to_whole_ones():
+    items = [f"i{at}" for at in range(60)]
+    with pytest.raises(DataError, match="needs 0 or 1"):
+        verdict_so_far(items, dict.fromkeys(items, 0.5), dict.fromkeys(items, 1.0), StoppingRule(0.05, 0.05, 1000))
+
+
+def test_an_engine_that_was_opened_to_ask_its_kinds_is_opened_once(monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        open_module, "open_engine", lambda ref, options: opened.append(ref) or open_engine(ref, options)
+    )
+    engines, one, other = Engines(EngineOptions(), keep=False), ModelRef.parse("dummy:"), ModelRef.parse("dummy:seed=1")
+    assert engines.kinds(one) == engines.kinds(other) == {"generation", "loglikelihood"}
+    for ref in (one, other):
+        assert engines.of(ref).model == ref
+    engines.close()
+    assert opened == [one, other]
 
 
 def test_looks_end_with_all_items():

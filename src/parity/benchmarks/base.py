@@ -24,7 +24,7 @@ from parity.core.prompts import (
 )
 from parity.core.scores import Mark, Unscored, UnscoredReason
 from parity.errors import UsageError, did_you_mean
-from parity.marking import most_likely
+from parity.marking import most_likely, named_letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,16 @@ class Protocol:
         if isinstance(output, Generation) and self.read is not None:
             return self.read(output.text, item)
         return Unscored(UnscoredReason.FAILED, f"a {type(output).__name__} where the protocol expects a {self.kind}")
+
+
+def spaced_letters(item: Item) -> tuple[str, ...]:
+    """The letters of the options as continuations of `Answer:`."""
+    return tuple(f" {letter}" for letter in item.letters)
+
+
+def read_letter(text: str, item: Item) -> Mark:
+    """Mark the letter that an answer begins with."""
+    return named_letter(text, item.letters, item.targets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,6 @@ def open_benchmark(name: str, data: Path | None = None, only: tuple[Tag, ...] = 
     loader: Loader = BUILT_IN[name] if name in BUILT_IN else plugins[name].load()
     subjects = tuple(tag.value for tag in only if tag.kind == "subject")
     narrowed = subjects if len(subjects) == len(only) else ()
-    known = mmlu.subjects() if name == "mmlu" else {}
-    wrong = [subject for subject in narrowed if known and subject not in known]
-    if wrong:
-        raise UsageError(f"{name} has no subject {wrong[0]!r}.", did_you_mean(wrong[0], list(known)))
     return loader(data.expanduser() if data else None, narrowed).only(only)
 
 

@@ -22,7 +22,7 @@ from typing import Literal
 from pydantic import ConfigDict, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from parity.benchmarks.base import Benchmark, Protocol
+from parity.benchmarks.base import Benchmark, Protocol, read_letter, spaced_letters
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Sampling, TextPrompt
@@ -31,7 +31,7 @@ from parity.errors import DataError, did_you_mean, listed
 from parity.files import digest_file, read_text
 from parity.files.specs import read_toml
 from parity.files.tables import ID_COLUMNS, Table, check_ids, read_table
-from parity.marking import exact, named_letter, numeric, pattern
+from parity.marking import exact, numeric, pattern
 from parity.marking.code import mark_program, shared_sandbox
 from parity.marking.sql import mark_query
 
@@ -128,10 +128,10 @@ def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str)
         sampling = Sampling(spec.max_tokens, stop=() if spec.is_run and spec.stop == ("\n",) else spec.stop)
         return {spec.mark: Protocol(spec.mark, version, prompt, sampling=sampling, read=partial(_read, spec, script))}
     shown = "{options}" in spec.template
-    protocols = {"choice": Protocol("choice", version, prompt, _letters if shown else _texts)}
+    protocols = {"choice": Protocol("choice", version, prompt, spaced_letters if shown else _texts)}
     if shown:
         sampling = Sampling(min(spec.max_tokens, 8), stop=spec.stop)
-        protocols["letter"] = Protocol("letter", version, prompt, sampling=sampling, read=_read_letter)
+        protocols["letter"] = Protocol("letter", version, prompt, sampling=sampling, read=read_letter)
     return protocols
 
 
@@ -147,14 +147,6 @@ def _read(spec: CustomSpec, script: str, text: str, item: Item) -> Mark:
         assert rule.pattern is not None
         return pattern(text, item.targets, rule.pattern, rule.ignore_case)
     return exact(text, item.targets, rule.ignore_case)
-
-
-def _read_letter(text: str, item: Item) -> Mark:
-    return named_letter(text, item.letters, item.targets)
-
-
-def _letters(item: Item) -> tuple[str, ...]:
-    return tuple(f" {letter}" for letter in item.letters)
 
 
 def _texts(item: Item) -> tuple[str, ...]:

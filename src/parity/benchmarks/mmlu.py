@@ -17,15 +17,13 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-from parity.benchmarks.base import Benchmark, Protocol
+from parity.benchmarks.base import Benchmark, Protocol, read_letter, spaced_letters
 from parity.benchmarks.hub import HubFile, fetch, read_rows
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Fit, Sampling, TextPrompt
-from parity.core.scores import Mark
-from parity.errors import DataError
+from parity.errors import DataError, UsageError, did_you_mean
 from parity.files import read_text
-from parity.marking import named_letter
 
 LETTERS = ("A", "B", "C", "D")
 SHOTS = 5
@@ -71,9 +69,14 @@ def load(folder: Path | None, wanted: tuple[str, ...] = ()) -> Benchmark:
     `wanted` are the subjects, all of them when empty.
 
     Raises:
+        UsageError: there is no such subject.
         DataError: a file is missing or malformed, or its rows are not those of the pinned version.
     """
-    chosen = [name for name in subjects() if not wanted or name in wanted]
+    known = subjects()
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"mmlu has no subject {name!r}.", did_you_mean(name, list(known)))
+    chosen = [name for name in known if not wanted or name in wanted]
     if folder is None:
         test, dev = (_from_hub(split) for split in ("test", "dev"))
         return assemble({name: (test.get(name, []), dev.get(name, [])) for name in chosen})
@@ -121,9 +124,9 @@ def protocols(shots: Mapping[str, list[Row]]) -> dict[str, Protocol]:
     window = Fit("drop_shots", 2048)
     letter = Sampling(max_tokens=5, stop=("\n",))
     return {
-        "lm-eval": Protocol("lm-eval", "0.4.13/5-shot", modern, _spaced_letters),
-        "original": Protocol("original", "2020/5-shot", original, _spaced_letters, fit=window),
-        "letter": Protocol("letter", "1/5-shot", modern, sampling=letter, read=_read_letter),
+        "lm-eval": Protocol("lm-eval", "0.4.13/5-shot", modern, spaced_letters),
+        "original": Protocol("original", "2020/5-shot", original, spaced_letters, fit=window),
+        "letter": Protocol("letter", "1/5-shot", modern, sampling=letter, read=read_letter),
     }
 
 
@@ -138,14 +141,6 @@ def _prompt(shots: Mapping[str, list[Row]], item: Item, gap: str, clean: Callabl
 def _question(question: str, options: Row) -> str:
     lines = (question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)), "Answer:")
     return "\n".join(lines)
-
-
-def _spaced_letters(item: Item) -> tuple[str, ...]:
-    return tuple(f" {letter}" for letter in item.letters)
-
-
-def _read_letter(text: str, item: Item) -> Mark:
-    return named_letter(text, item.letters, item.targets)
 
 
 def rows_digest(rows: list[Row]) -> str:

@@ -69,26 +69,29 @@ BACKENDS = {
 }
 
 
-def kinds_of(ref: ModelRef, options: EngineOptions | None = None) -> frozenset[RequestKind]:
-    """What a model can be asked, known without loading weights.
-
-    Raises:
-        EngineError, ModelError, DataError: as `open_engine`, where the engine has to be opened to know.
-    """
-    backend = BACKENDS.get(ref.scheme)
-    if backend is not None and backend.kinds is not None:
-        return backend.kinds
-    engine = open_engine(ref, options)
-    engine.close()
-    return engine.capabilities.kinds
-
-
 class Engines:
-    """Opens engines when they are first needed; with `keep` all stay open, else the one before is closed."""
+    """Opens engines when they are first needed; with `keep` all stay open, else the one before is closed.
+
+    One that had to be opened to know its kinds stays open until its turn has come: it is opened, and asked, once.
+    """
 
     def __init__(self, options: EngineOptions, keep: bool) -> None:
         self._options, self._keep = options, keep
         self._open: dict[ModelRef, Engine] = {}
+        self._asked: dict[ModelRef, Engine] = {}
+
+    def kinds(self, ref: ModelRef) -> frozenset[RequestKind]:
+        """What a model can be asked, known without loading weights.
+
+        Raises:
+            EngineError, ModelError, DataError: as `open_engine`, where the engine has to be opened to know.
+        """
+        backend = BACKENDS.get(ref.scheme)
+        if backend is not None and backend.kinds is not None:
+            return backend.kinds
+        if ref not in self._asked:
+            self._asked[ref] = open_engine(ref, self._options)
+        return self._asked[ref].capabilities.kinds
 
     def of(self, ref: ModelRef) -> Engine:
         """The engine of a model.
@@ -98,14 +101,19 @@ class Engines:
         """
         if ref not in self._open:
             if not self._keep:
-                self.close()
-            self._open[ref] = open_engine(ref, self._options)
+                _close(self._open)
+            self._open[ref] = self._asked.pop(ref) if ref in self._asked else open_engine(ref, self._options)
         return self._open[ref]
 
     def close(self) -> None:
         """Close all that are open."""
-        while self._open:
-            self._open.popitem()[1].close()
+        _close(self._open)
+        _close(self._asked)
+
+
+def _close(engines: dict[ModelRef, Engine]) -> None:
+    while engines:
+        engines.popitem()[1].close()
 
 
 def open_engine(ref: ModelRef, options: EngineOptions | None = None) -> Engine:

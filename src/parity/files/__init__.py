@@ -2,11 +2,13 @@
 
 import errno
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -73,6 +75,17 @@ def read_text(path: Path, what: str, error: type[ParityError]) -> str:
         raise error(f"{path} is not UTF-8 text (byte {broken.start}).", f"Save the {what} as UTF-8.") from broken
     except OSError as refused:
         raise error(f"{path} cannot be read: {refused.strerror}.", "Check the path and its permissions.") from refused
+
+
+def read_object(path: Path, what: str, error: type[ParityError], todo: str) -> dict[str, Any]:
+    """The JSON object in a file, or `error` with `todo` when it holds none."""
+    try:
+        found = json.loads(read_text(path, what, error))
+    except (json.JSONDecodeError, RecursionError) as broken:
+        raise error(f"{path} is not JSON ({broken}).", todo) from broken
+    if not isinstance(found, dict):
+        raise error(f"{path} does not hold a JSON object.", todo)
+    return found
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def pair(candidate: Mapping[str, float | None], incumbent: Mapping[str, float | 
     """
     table = {key: 0 for key in ((a, b) for a in (0, 1, None) for b in (0, 1, None))}
     for item in candidate.keys() | incumbent.keys():
-        table[_binary(item, candidate.get(item)), _binary(item, incumbent.get(item))] += 1
+        table[binary(item, candidate.get(item)), binary(item, incumbent.get(item))] += 1
     complete = table[1, 1] + table[1, 0] + table[0, 1] + table[0, 0]
     if not complete:
         raise DataError(
@@ -152,7 +152,12 @@ def _still_needed(counts: PairedCounts, found: Evidence) -> int | None:
     return None if needed is None else max(1, needed - counts.n)
 
 
-def _binary(item: str, score: float | None) -> int | None:
+def binary(item: str, score: float | None) -> int | None:
+    """A score as 0 or 1; None where there is none.
+
+    Raises:
+        DataError: it is graded.
+    """
     if score is None:
         return None
     if score not in (0, 1):

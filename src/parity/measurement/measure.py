@@ -14,14 +14,14 @@ from parity.core.refs import ModelRef
 from parity.core.runs import Marked, RunKey, TokenWork
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.engines.base import CountsWork, Engine
-from parity.engines.open import EngineOptions, Engines, kinds_of
+from parity.engines.open import EngineOptions, Engines
 from parity.errors import Unscorable, UsageError
 from parity.files.egress import Egress, seen, watch
 from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast
 from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
 from parity.measurement.stopping import Asker, StoppingRule, compare_anytime, items_until_verdict
 from parity.pricing.book import PriceBook, shipped
-from parity.runs.plan import requests_digest, shuffled
+from parity.runs.plan import place, requests_digest
 from parity.runs.runner import Asked, Budget, ask
 from parity.store import Workspace
 from parity.store.accounts import RunAccount
@@ -134,9 +134,8 @@ def measure(
         Unscorable: too many ties or NaN for the number to be trusted.
     """
     protocol = benchmark.protocol(spec.protocol)
-    items = chosen(benchmark, protocol, spec.max_items)
+    items = chosen(benchmark, spec.max_items)
     models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
-    _check_kinds({model: kinds_of(model, spec.options) for model in models}, benchmark, protocol)
     today = datetime.now(UTC).date()
     prices = {model: price_of(model, spec.book, today, spec.budget.usd is not None) for model in models}
     measured: dict[ModelRef, Measured] = {}
@@ -146,6 +145,7 @@ def measure(
     rule = _stopping_rule(spec, benchmark)
     spent = 0.0
     try:
+        _check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
         if rule is not None:
             terms = {model: Terms(prices[model], spec.budget, before, on_progress, on_forecast) for model in models}
             size, spent = _settle(spec, engines, protocol, items, workspace, terms, rule)
@@ -218,11 +218,9 @@ def _gap(spec: MeasureSpec, ours: Measured, theirs: Measured, rule: StoppingRule
     return compare_anytime([marked.item for marked in ours.marks], candidate, incumbent, rule)
 
 
-def chosen(benchmark: Benchmark, protocol: Protocol, max_items: int | None) -> list[Item]:
+def chosen(benchmark: Benchmark, max_items: int | None) -> list[Item]:
     """The items in random, reproducible order; a smaller `max_items` is the beginning of a larger one."""
-    by_id = {item.id: item for item in benchmark.items}
-    order = shuffled([protocol.request(item) for item in benchmark.items])
-    return [by_id[request.id.item] for request in order[:max_items]]
+    return sorted(benchmark.items, key=lambda item: place(RequestId(item.id)))[:max_items]
 
 
 def measure_one(

@@ -15,8 +15,9 @@ from parity.core.refs import ModelRef
 from parity.core.scores import Score
 from parity.engines.base import Engine
 from parity.measurement.accounting import Terms
-from parity.measurement.comparison import Pairs, compare, pair
+from parity.measurement.comparison import Pairs, binary, compare, pair, verdict_of
 from parity.runs.runner import ask
+from parity.stats.noninferiority import Evidence
 from parity.stats.sequential import anytime_bounds
 from parity.store import Workspace
 
@@ -80,9 +81,7 @@ def items_until_verdict(
 
 def verdict_so_far(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> Verdict:
     """What the items asked so far prove, with missing scores going the worst way."""
-    worst, best = (_differences(items, candidate, incumbent, missing) for missing in (-1, 1))
-    bounds = anytime_bounds(worst, best, rule.alpha, rule.population)
-    return _verdict(bounds.low, bounds.high, rule.margin)
+    return verdict_of(_evidence(items, candidate, incumbent, rule, rule.alpha))
 
 
 def looks(available: int) -> Iterator[int]:
@@ -101,10 +100,9 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
         DataError: no item has both scores.
     """
     pairs = pair(candidate, incumbent)
-    worst, best = (_differences(items, candidate, incumbent, missing) for missing in (-1, 1))
-    shown = anytime_bounds(worst, best, rule.alpha, rule.population)
-    wide = anytime_bounds(worst, best, 0.025, rule.population)
-    verdict = _verdict(shown.low, shown.high, rule.margin)
+    shown = _evidence(items, candidate, incumbent, rule, rule.alpha)
+    wide = _evidence(items, candidate, incumbent, rule, 0.025)
+    verdict = verdict_of(shown)
     fixed = compare(Pairs(pairs.counts), rule.margin, rule.alpha)
     return replace(
         fixed,
@@ -115,22 +113,21 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
         bound_low=shown.low,
         bound_high=shown.high,
         verdict=verdict,
-        worse=shown.high < 0,
+        worse=shown.worse,
         items_needed=fixed.items_needed if verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
-def _verdict(low: float, high: float, margin: float) -> Verdict:
-    if low > 0:
-        return Verdict.SUPERIOR
-    if low > -margin:
-        return Verdict.NON_INFERIOR
-    return Verdict.INFERIOR if high < -margin else Verdict.INCONCLUSIVE
+def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule, alpha: float) -> Evidence:
+    """Bounds at `alpha` that hold at any stop, with missing scores going the worst way for each."""
+    worst, best = (_differences(items, candidate, incumbent, missing) for missing in (-1, 1))
+    bounds = anytime_bounds(worst, best, alpha, rule.population)
+    return Evidence(rule.margin, alpha, bounds.low, bounds.high, bounds.method)
 
 
 def _differences(items: Sequence[str], candidate: Scores, incumbent: Scores, missing: int) -> list[int]:
     found = []
     for item in items:
-        ours, theirs = candidate.get(item), incumbent.get(item)
-        found.append(missing if ours is None or theirs is None else int(ours) - int(theirs))
+        ours, theirs = binary(item, candidate.get(item)), binary(item, incumbent.get(item))
+        found.append(missing if ours is None or theirs is None else ours - theirs)
     return found

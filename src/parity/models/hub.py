@@ -4,7 +4,6 @@ Takes the files Parity reads and no others: configuration, tokenizer, template, 
 weights, and configurations that ask to run code, before any weights are fetched. Runs nothing that came from the hub.
 """
 
-import json
 import os
 import re
 import shutil
@@ -15,9 +14,10 @@ from typing import Any
 
 from parity.core.refs import ModelRef, Scheme
 from parity.errors import ModelError, UsageError
-from parity.files import disk_error, locked, read_text
+from parity.files import disk_error, locked, read_object
 from parity.files.egress import forbidden
 from parity.models.cache import COMMIT, altered, pinned, repository_folder, snapshot
+from parity.models.model_files import shard_names
 from parity.models.safetensors import check_safetensors
 from parity.models.sources import code_keys, locate
 from parity.models.transfer import HubEntry, Patience, Progress, Transfer, library_missing
@@ -86,7 +86,7 @@ def _pull(ref: ModelRef, trust: bool, transfer: "Transfer") -> Pulled:
     folder = repository_folder(ref.name) / "snapshots" / commit
     transfer.commit = commit
     transfer.fetch([entries["config.json"]])
-    code = code_keys(_json(folder / "config.json"))
+    code = code_keys(_object(folder / "config.json"))
     if code and not trust:
         raise ModelError(
             f"The configuration of {ref} asks to run its own code ({', '.join(code)}); its weights were not fetched.",
@@ -141,12 +141,13 @@ def _check_listing(ref: ModelRef, entries: dict[str, HubEntry]) -> None:
         raise ModelError(f"{ref} has no config.json. Nothing was fetched.", "Use a repository of a transformers model.")
 
 
+def _object(path: Path) -> dict[str, Any]:
+    return read_object(path, "file of the repository", ModelError, "Tell the owner of the repository.")
+
+
 def _shards(ref: ModelRef, index: Path, entries: dict[str, HubEntry]) -> list[HubEntry]:
-    try:
-        names = sorted(set(_json(index)["weight_map"].values()))
-        missing = [name for name in names if name not in entries or not name.endswith(".safetensors")]
-    except (KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"The shard index of {ref} is malformed ({error!r}).", "Tell its owner.") from error
+    names = shard_names(_object(index), f"The shard index of {ref}")
+    missing = [name for name in names if name not in entries]
     if missing or not names:
         raise ModelError(f"The shard index of {ref} names weights it does not have: {missing[:3]}.", "Tell its owner.")
     return [entries[name] for name in names]
@@ -191,7 +192,7 @@ def _already_here(ref: ModelRef, trust: bool) -> Pulled:
             f"{len(changed)} files of {found} were altered or are missing: {', '.join(changed[:3])}.",
             "Pull it again with the hub in reach.",
         )
-    code = code_keys(_json(folder / "config.json"))
+    code = code_keys(_object(folder / "config.json"))
     files = [_on_disk(path) for path in sorted(folder.iterdir()) if path.is_file()]
     _check_whole(found, folder, files, code if trust else [])
     return Pulled(found, folder, tuple(files), 0, 0, False, tuple(code), offline=True)
@@ -200,13 +201,3 @@ def _already_here(ref: ModelRef, trust: bool) -> Pulled:
 def _on_disk(path: Path) -> HubEntry:
     digest = Path(os.readlink(path)).name if path.is_symlink() else ""
     return HubEntry(path.name, path.stat().st_size, "sha256" if len(digest) == 64 else "git", digest)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_text(path, "model configuration", ModelError))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ModelError(f"{path.name} is not JSON ({error}).", "Tell the owner of the repository.") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path.name} holds no JSON object.", "Tell the owner of the repository.")
-    return found

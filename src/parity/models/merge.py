@@ -4,7 +4,6 @@ Knows PEFT's adapter files: rank and alpha patterns, rsLoRA, DoRA, embeddings, w
 The one file of this room that multiplies matrices. What it cannot merge exactly it refuses.
 """
 
-import json
 import math
 import os
 import re
@@ -13,14 +12,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
 from parity.errors import ModelError, listed
-from parity.files import disk_error, read_text
+from parity.files import disk_error, read_object
 from parity.models.safetensors import TensorEntry, check_safetensors
 
 _PREFIX = "base_model.model."
@@ -158,7 +156,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 def _config(adapter: Path) -> AdapterConfig:
     path = adapter / "adapter_config.json"
-    found = _json(path, "adapter configuration")
+    found = read_object(path, "adapter configuration", ModelError, "Save it again.")
     problems = []
     if found.get("peft_type") != "LORA":
         problems.append(f"it is {found.get('peft_type')!r}; only LoRA adapters can be merged")
@@ -181,7 +179,8 @@ def _config(adapter: Path) -> AdapterConfig:
 
 
 def _refuse_quantized(base: Path) -> None:
-    if "quantization_config" in _json(base / "config.json", "model configuration"):
+    config = read_object(base / "config.json", "model configuration", ModelError, "Save it again.")
+    if "quantization_config" in config:
         raise ModelError(
             f"{base} is quantized; merging into it would round every weight again.",
             "Merge into the unquantized base the adapter was trained on, and quantize the result.",
@@ -227,16 +226,6 @@ def _copy_rest(base: Path, folder: Path) -> None:
     for path in base.iterdir():
         if path.is_file() and path.suffix in (".json", ".txt", ".model", ".jinja", ".md", ".tiktoken"):
             shutil.copyfile(path, folder / path.name)
-
-
-def _json(path: Path, what: str) -> dict[str, Any]:
-    try:
-        found = json.loads(read_text(path, what, ModelError))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"{path} is not JSON ({error}).", "Save it again.") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path} does not hold a JSON object.", "Save it again.")
-    return found
 
 
 def _of_pattern(pattern: Mapping[str, float], module: str, otherwise: float) -> float:

@@ -3,14 +3,13 @@
 Knows the layout of a transformers folder. Does not load weights, and never runs code that came with them.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parity.core.refs import ModelRef, Scheme
 from parity.errors import ModelError
-from parity.files import digest_files, read_text
+from parity.files import digest_files, read_object
 from parity.models.cache import snapshot
 from parity.models.model_files import inside, shard_names
 from parity.models.safetensors import check_safetensors
@@ -56,14 +55,7 @@ def locate(ref: ModelRef) -> LocalModel:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(read_text(path, "model configuration", ModelError))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"{path} is not JSON ({error}).", "Download the model again.") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path} does not hold a JSON object.", "Download the model again.")
-    return config
+    return read_object(folder / "config.json", "model configuration", ModelError, "Download the model again.")
 
 
 def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
@@ -86,11 +78,8 @@ def code_keys(config: dict[str, Any]) -> list[str]:
 def _shards(folder: Path) -> list[str]:
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        try:
-            content = json.loads(read_text(index, "shard index", ModelError))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ModelError(f"{index} is not a shard index ({error!r}).", "Download the model again.") from error
-        shards = list(shard_names(content if isinstance(content, dict) else {}, str(index)))
+        content = read_object(index, "shard index", ModelError, "Download the model again.")
+        shards = list(shard_names(content, str(index)))
         missing = [name for name in shards if not inside(folder, name).is_file()]
         if missing:
             raise ModelError(

@@ -6,11 +6,11 @@ compare with are listed for people to read.
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from parity.core.digests import Plain
 from parity.models.model_files import ModelFiles, read_json, read_small
+from parity.models.templates import default_template
 
 _MAX_CHARACTERS = 256 * 1024
 _MAX_DIFFERENCES = 200
@@ -44,14 +44,6 @@ def find_template_text(files: ModelFiles) -> tuple[str, str] | None:
         if name in names and (found := default_template(read_json(files, name).get("chat_template"))) is not None:
             return found, name
     return None
-
-
-def default_template(value: Plain) -> str | None:
-    """The template of a configuration's entry, which is a text or a list of named ones."""
-    if isinstance(value, list | tuple):
-        named = (entry for entry in value if isinstance(entry, Mapping) and entry.get("name") == "default")
-        value = next((entry.get("template") for entry in named), None)
-    return value if isinstance(value, str) else None
 
 
 def facts_of(template: str, found_in: str) -> TemplateFacts:

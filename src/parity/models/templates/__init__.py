@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from parity.core.digests import Plain
 from parity.core.prompts import Message
 from parity.errors import ModelError
-from parity.files import read_text
+from parity.files import read_object, read_text
 
 TIME_LIMIT_S = 5.0
 _TODO = "Use --template none, or the model's original template."
@@ -35,13 +36,17 @@ def find_template(folder: Path) -> str | None:
     config = folder / "tokenizer_config.json"
     if not config.is_file():
         return None
-    try:
-        found = json.loads(read_text(config, "tokenizer configuration", ModelError)).get("chat_template")
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ModelError(f"{config} is not a JSON object.", "Download the model again.") from error
-    if isinstance(found, list):
-        found = next((entry["template"] for entry in found if entry.get("name") == "default"), None)
-    return found if isinstance(found, str) else None
+    todo = "Download the model again."
+    found = read_object(config, "tokenizer configuration", ModelError, todo).get("chat_template")
+    return default_template(found)
+
+
+def default_template(value: Plain) -> str | None:
+    """The template of a configuration's entry, which is a text or a list of named ones."""
+    if isinstance(value, list | tuple):
+        named = (entry for entry in value if isinstance(entry, Mapping) and entry.get("name") == "default")
+        value = next((entry.get("template") for entry in named), None)
+    return value if isinstance(value, str) else None
 
 
 class Renderer:
