@@ -34,12 +34,15 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`."""
+    """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`.
+
+    Counts of right and wrong, and what is made of them, are None where items have shares: then the means are there.
+    """
 
     n: int
-    both: int
-    only_candidate: int
-    only_incumbent: int
+    both: int | None
+    only_candidate: int | None
+    only_incumbent: int | None
     gap: float
     low: float
     high: float
@@ -47,23 +50,33 @@ class Gap:
     alpha: float
     bound_low: float
     bound_high: float
-    mcnemar_p: float
-    mcnemar_mid_p: float
-    flips: float
+    mcnemar_p: float | None
+    mcnemar_mid_p: float | None
+    flips: float | None
     margin: float | None
     verdict: Verdict | None
     worse: bool
     missing: Missing
     items_needed: int | None = None
+    candidate_mean: float | None = None
+    incumbent_mean: float | None = None
 
     @property
-    def neither(self) -> int:
-        return self.n - self.both - self.only_candidate - self.only_incumbent
+    def counts(self) -> tuple[int, int, int, int] | None:
+        """Items that both got right, only the candidate, only the incumbent, neither; None where items have shares."""
+        if self.both is None or self.only_candidate is None or self.only_incumbent is None:
+            return None
+        neither = self.n - self.both - self.only_candidate - self.only_incumbent
+        return self.both, self.only_candidate, self.only_incumbent, neither
 
     @property
     def candidate_accuracy(self) -> float:
-        return (self.both + self.only_candidate) / self.n
+        return _share(self.candidate_mean, self.n, self.both, self.only_candidate)
 
     @property
     def incumbent_accuracy(self) -> float:
-        return (self.both + self.only_incumbent) / self.n
+        return _share(self.incumbent_mean, self.n, self.both, self.only_incumbent)
+
+
+def _share(mean: float | None, n: int, both: int | None, only: int | None) -> float:
+    return mean if mean is not None else ((both or 0) + (only or 0)) / n

@@ -11,6 +11,9 @@ from parity.core.items import Tag
 from parity.core.runs import Marked
 from parity.core.scores import Score
 from parity.errors import DataError
+from parity.measurement.draws import item_scores
+from parity.measurement.graded import compare_means
+from parity.measurement.verdicts import held, verdict_of
 from parity.stats.noninferiority import Evidence, evidence, paired_interval
 from parity.stats.paired import PairedCounts, mcnemar_exact
 from parity.stats.power import items_for_verdict
@@ -90,7 +93,7 @@ def compare(pairs: Pairs, margin: float | None = None, alpha: float = 0.05) -> G
         verdict = verdict_of(shown)
         if pairs.missing:
             worst = worst_case(pairs, verdict, margin, alpha)
-            verdict = verdict if worst is verdict else _held(verdict, worst)
+            verdict = held(verdict, worst)
     mcnemar = mcnemar_exact(counts)
     return Gap(
         n=counts.n,
@@ -120,26 +123,10 @@ def compare(pairs: Pairs, margin: float | None = None, alpha: float = 0.05) -> G
     )
 
 
-def verdict_of(found: Evidence) -> Verdict:
-    """The strongest claim the bounds allow."""
-    if found.superior:
-        return Verdict.SUPERIOR
-    if found.non_inferior:
-        return Verdict.NON_INFERIOR
-    return Verdict.INFERIOR if found.inferior else Verdict.INCONCLUSIVE
-
-
 def worst_case(pairs: Pairs, verdict: Verdict, margin: float, alpha: float) -> Verdict:
     """The verdict if every missing pair had gone the worst way for it: against a claim of parity, for one of none."""
     imputed = pairs.for_candidate() if verdict is Verdict.INFERIOR else pairs.against_candidate()
     return verdict_of(evidence(imputed, margin, alpha))
-
-
-def _held(verdict: Verdict, worst: Verdict) -> Verdict:
-    """What is true in both cases: parity survives SUPERIOR weakened to NON_INFERIOR, nothing else survives."""
-    if verdict is Verdict.SUPERIOR and worst is Verdict.NON_INFERIOR:
-        return Verdict.NON_INFERIOR
-    return Verdict.INCONCLUSIVE
 
 
 def _still_needed(counts: PairedCounts, found: Evidence) -> int | None:
@@ -169,24 +156,37 @@ def binary(item: str, score: float | None) -> int | None:
 
 
 def scores_of(marks: Iterable[Marked]) -> dict[str, float | None]:
-    """Scores by item; None where the mark is Unscored."""
-    return {marked.item: marked.mark.value if isinstance(marked.mark, Score) else None for marked in marks}
+    """Scores by item, the mean of its draws where there are several; None where there is none."""
+    return {item: found.mean for item, found in item_scores(marks).items()}
+
+
+def gap_of(
+    candidate: Sequence[Marked], incumbent: Sequence[Marked], margin: float | None = None, alpha: float = 0.05
+) -> Gap:
+    """The gap of two sets of marks: of right and wrong, or of item means where items were answered several times.
+
+    Raises:
+        DataError: no item has a score from both models, or a single answer's score is neither 0 nor 1.
+        ValueError: margin or alpha out of range.
+    """
+    if any(marked.draw for marked in (*candidate, *incumbent)):
+        return compare_means(item_scores(candidate), item_scores(incumbent), margin, alpha)
+    return compare(pair(scores_of(candidate), scores_of(incumbent)), margin, alpha)
 
 
 def slice_gaps(candidate: Iterable[Marked], incumbent: Iterable[Marked], alpha: float = 0.05) -> dict[Tag, Gap]:
     """The gap within every tag that has at least one complete pair, without a verdict: slices are for looking."""
+    sides = list(candidate), list(incumbent)
     tags: dict[Tag, set[str]] = {}
-    candidate, incumbent = list(candidate), list(incumbent)
-    for marked in (*candidate, *incumbent):
+    for marked in (*sides[0], *sides[1]):
         for kind, value in marked.tags:
             tags.setdefault(Tag(kind, value), set()).add(marked.item)
-    ours, theirs = scores_of(candidate), scores_of(incumbent)
+    scored = [{marked.item for marked in side if isinstance(marked.mark, Score)} for side in sides]
     gaps = {}
     for tag, items in sorted(tags.items()):
-        mine = {item: ours.get(item) for item in items}
-        other = {item: theirs.get(item) for item in items}
-        if any(mine[item] is not None and other[item] is not None for item in items):
-            gaps[tag] = compare(pair(mine, other), alpha=alpha)
+        if items & scored[0] & scored[1]:
+            ours, theirs = ([marked for marked in side if marked.item in items] for side in sides)
+            gaps[tag] = gap_of(ours, theirs, alpha=alpha)
     return gaps
 
 
@@ -211,7 +211,7 @@ def compared(
     alpha: float = 0.05,
 ) -> RecordedGap:
     """The gap between two sets of marks, whole and by slice."""
-    gap = compare(pair(scores_of(ours), scores_of(theirs)), margin, alpha)
+    gap = gap_of(ours, theirs, margin, alpha)
     return RecordedGap(
         candidate, incumbent, gap, slice_gaps(ours, theirs, alpha), outside_count(ours), outside_count(theirs)
     )

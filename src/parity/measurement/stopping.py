@@ -15,7 +15,8 @@ from parity.core.refs import ModelRef
 from parity.core.scores import Score
 from parity.engines.base import Engine
 from parity.measurement.accounting import Terms
-from parity.measurement.comparison import Pairs, binary, compare, pair, verdict_of
+from parity.measurement.comparison import Pairs, binary, compare, pair
+from parity.measurement.verdicts import verdict_of
 from parity.runs.runner import ask
 from parity.stats.noninferiority import Evidence
 from parity.stats.sequential import anytime_bounds
@@ -57,7 +58,8 @@ class Asker:
         with self.workspace.lock(self.engine.identity.digest[:16]):
             asked = ask(self.engine, self.requests[:size], self.workspace, budget, progress, self.terms.price)
         self.spent_usd += asked.usd
-        marks = ((item, self.protocol.mark(item, asked.outputs[RequestId(item.id)])) for item in items)
+        answered = [(item, asked.outputs[RequestId(item.id)]) for item in items]
+        marks = zip(items, self.protocol.marks(answered).marks, strict=True)
         return {item.id: mark.value if isinstance(mark, Score) else None for item, mark in marks}
 
 

@@ -48,19 +48,31 @@ def gap_page(gap: Gap, candidate: str, incumbent: str) -> Page:
     """One comparison without its slices."""
     rows = (
         ("items with both scores", f"{gap.n:,}"),
-        (f"{candidate} right", f"{gap.both + gap.only_candidate:,} ({percent(gap.candidate_accuracy)})"),
-        (f"{incumbent} right", f"{gap.both + gap.only_incumbent:,} ({percent(gap.incumbent_accuracy)})"),
-        ("both right / neither", f"{gap.both:,} / {gap.neither:,}"),
-        (f"flips: only {candidate} / only {incumbent}", f"{gap.only_candidate:,} / {gap.only_incumbent:,}"),
-        ("flips in all", percent(gap.flips)),
+        *_sides(gap, candidate, incumbent),
         ("gap, points", points(gap.gap)),
         (f"95 % interval ({gap.interval})", f"{points(gap.low)} to {points(gap.high)}"),
         (f"one-sided bounds at alpha {gap.alpha:g}", f"{points(gap.bound_low)} / {points(gap.bound_high)}"),
-        ("McNemar p, exact (mid-p)", f"{gap.mcnemar_p:.3g} ({gap.mcnemar_mid_p:.3g})"),
+        *([("McNemar p, exact (mid-p)", f"{gap.mcnemar_p:.3g} ({gap.mcnemar_mid_p:.3g})")] if gap.counts else []),
     )
     tone = TONES.get(gap.verdict, "yellow") if gap.verdict else ""
     blocks = [Sentence(sentence, tone) for sentence in verdict_sentences(gap, candidate, incumbent)]
     return Page(f"{candidate} against {incumbent}", (*blocks, Table(("", "value"), rows)))
+
+
+def _sides(gap: Gap, candidate: str, incumbent: str) -> list[tuple[str, str]]:
+    """What the two scored: counts of right and wrong, or means where items have shares."""
+    names = (candidate, gap.candidate_accuracy), (incumbent, gap.incumbent_accuracy)
+    if gap.counts is None:
+        return [(f"{name}, mean over items", percent(mean)) for name, mean in names]
+    both, only_candidate, only_incumbent, neither = gap.counts
+    (_, ours), (_, theirs) = names
+    return [
+        (f"{candidate} right", f"{both + only_candidate:,} ({percent(ours)})"),
+        (f"{incumbent} right", f"{both + only_incumbent:,} ({percent(theirs)})"),
+        ("both right / neither", f"{both:,} / {neither:,}"),
+        (f"flips: only {candidate} / only {incumbent}", f"{only_candidate:,} / {only_incumbent:,}"),
+        ("flips in all", percent((only_candidate + only_incumbent) / gap.n)),
+    ]
 
 
 def slice_tables(slices: Mapping[Tag, Gap], names: tuple[str, str], kinds: Sequence[str] = ()) -> list[Table]:
