@@ -24,7 +24,7 @@ from parity.files import disk_error, locked
 from parity.files.egress import Egress
 from parity.store import accounts, schema
 from parity.store.accounts import RunAccount
-from parity.store.rows import mark_of_row, mark_row
+from parity.store.rows import mark_row, marked_of_row
 
 BUSY_TIMEOUT_S = 60.0
 
@@ -215,9 +215,7 @@ class Workspace:
         table = schema.marks
         with self._reading() as connection:
             rows = connection.execute(table.select().where(table.c.run_id == run_id).order_by(table.c.position))
-            return [
-                Marked(row.item, mark_of_row(row), tuple(map(tuple, json.loads(row.tags))), row.draw) for row in rows
-            ]
+            return [marked_of_row(row) for row in rows]
 
     def requests(self, run_id: str) -> dict[RequestId, str]:
         """Fingerprint of what was asked, by item and draw, of a finished run."""
