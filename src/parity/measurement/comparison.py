@@ -1,123 +1,77 @@
-"""Pairs the scores of two models item by item, and says what the pairs prove.
+"""What two models' paired scores prove: the gap, its interval, the verdict.
 
 Missing pairs are never dropped in silence: the verdict must survive their going the worst way for it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from parity.core.gaps import Gap, Missing, Verdict
 from parity.core.items import Tag
 from parity.core.runs import Marked
 from parity.core.scores import Score
-from parity.errors import DataError
-from parity.stats.noninferiority import Evidence, evidence, paired_interval
+from parity.measurement.pairing import AnyPairs, Pairs, pair
+from parity.stats.noninferiority import Evidence, Sample, evidence, paired_interval
 from parity.stats.paired import PairedCounts, mcnemar_exact
-from parity.stats.power import items_for_verdict
+from parity.stats.power import units_for_verdict
+
+# The kind of tag that names the passage, conversation, user or problem an item belongs to.
+CLUSTER = "cluster"
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Counts of the complete pairs, and of those where one score or both are missing.
-
-    `lost_right`, `lost_wrong`: the candidate has no score, the incumbent was right or wrong. `unmet_right`,
-    `unmet_wrong`: the incumbent has none, the candidate was right or wrong. `neither_scored`: both have none.
-    """
-
-    counts: PairedCounts
-    lost_right: int = 0
-    lost_wrong: int = 0
-    unmet_right: int = 0
-    unmet_wrong: int = 0
-    neither_scored: int = 0
-
-    @property
-    def missing(self) -> int:
-        return self.lost_right + self.lost_wrong + self.unmet_right + self.unmet_wrong + self.neither_scored
-
-    def against_candidate(self) -> PairedCounts:
-        """Every missing score imputed the worst way for the candidate."""
-        counts = self.counts
-        return PairedCounts(
-            counts.n + self.missing,
-            counts.both + self.unmet_right,
-            counts.only_candidate,
-            counts.only_incumbent + self.lost_right + self.unmet_wrong + self.neither_scored,
-        )
-
-    def for_candidate(self) -> PairedCounts:
-        """Every missing score imputed the best way for the candidate."""
-        counts = self.counts
-        return PairedCounts(
-            counts.n + self.missing,
-            counts.both + self.lost_right,
-            counts.only_candidate + self.lost_wrong + self.unmet_right + self.neither_scored,
-            counts.only_incumbent,
-        )
-
-
-def pair(candidate: Mapping[str, float | None], incumbent: Mapping[str, float | None]) -> Pairs:
-    """Pair two sets of 0/1 scores by item; None is an item without a score, an absent item likewise.
-
-    Raises:
-        DataError: no item has both scores, or a score is neither 0 nor 1.
-    """
-    table = {key: 0 for key in ((a, b) for a in (0, 1, None) for b in (0, 1, None))}
-    for item in candidate.keys() | incumbent.keys():
-        table[binary(item, candidate.get(item)), binary(item, incumbent.get(item))] += 1
-    complete = table[1, 1] + table[1, 0] + table[0, 1] + table[0, 0]
-    if not complete:
-        raise DataError(
-            f"No item has a score from both models ({len(candidate)} items against {len(incumbent)}).",
-            "Check that both name their items alike.",
-        )
-    counts = PairedCounts(complete, table[1, 1], table[1, 0], table[0, 1])
-    return Pairs(counts, table[None, 1], table[None, 0], table[1, None], table[0, None], table[None, None])
-
-
-def compare(pairs: Pairs, margin: float | None = None, alpha: float = 0.05) -> Gap:
+def compare(pairs: AnyPairs, margin: float | None = None, alpha: float = 0.05) -> Gap:
     """The gap of paired scores with its 95 % interval, and the verdict at `margin` one-sided at `alpha`.
 
     Raises:
         ValueError: margin or alpha out of range.
     """
-    counts = pairs.counts
-    interval = paired_interval(counts)
+    sample = pairs.counts
+    interval = paired_interval(sample)
     # Bounds are printed even without a margin; any valid one serves, since they do not depend on it.
-    shown = evidence(counts, margin if margin is not None else 0.5, alpha)
+    shown = evidence(sample, margin if margin is not None else 0.5, alpha)
     verdict = worst = None
     if margin is not None:
         verdict = verdict_of(shown)
         if pairs.missing:
             worst = worst_case(pairs, verdict, margin, alpha)
             verdict = verdict if worst is verdict else _held(verdict, worst)
-    mcnemar = mcnemar_exact(counts)
+    table = sample if isinstance(sample, PairedCounts) else None
+    mcnemar = mcnemar_exact(table) if table else None
+    candidate_score, incumbent_score = mean_scores(pairs)
     return Gap(
-        n=counts.n,
-        both=counts.both,
-        only_candidate=counts.only_candidate,
-        only_incumbent=counts.only_incumbent,
-        gap=counts.gap,
+        n=sample.n,
+        both=table.both if table else None,
+        only_candidate=table.only_candidate if table else None,
+        only_incumbent=table.only_incumbent if table else None,
+        candidate_score=candidate_score,
+        incumbent_score=incumbent_score,
+        clusters=None if isinstance(sample, PairedCounts) or sample.count == sample.n else sample.count,
+        gap=sample.gap,
         low=interval.low,
         high=interval.high,
         interval=interval.method,
         alpha=alpha,
         bound_low=shown.low,
         bound_high=shown.high,
-        mcnemar_p=mcnemar.p,
-        mcnemar_mid_p=mcnemar.mid_p,
-        flips=counts.flips,
+        mcnemar_p=mcnemar.p if mcnemar else None,
+        mcnemar_mid_p=mcnemar.mid_p if mcnemar else None,
+        flips=sample.flips,
         margin=margin,
         verdict=verdict,
         worse=shown.worse,
-        missing=Missing(
-            pairs.lost_right + pairs.lost_wrong + pairs.neither_scored,
-            pairs.unmet_right + pairs.unmet_wrong + pairs.neither_scored,
-            pairs.missing,
-            worst,
-        ),
-        items_needed=_still_needed(counts, shown) if margin is not None else None,
+        missing=Missing(pairs.candidate_missing, pairs.incumbent_missing, pairs.missing, worst),
+        items_needed=_still_needed(sample, shown) if margin is not None else None,
     )
+
+
+def mean_scores(pairs: AnyPairs) -> tuple[float, float]:
+    """Mean scores of candidate and incumbent over the complete pairs."""
+    if isinstance(pairs, Pairs):
+        counts = pairs.counts
+        return (counts.both + counts.only_candidate) / counts.n, (counts.both + counts.only_incumbent) / counts.n
+    complete_I = pairs.complete_I
+    return float(pairs.candidate_I[complete_I].mean()), float(pairs.incumbent_I[complete_I].mean())
 
 
 def verdict_of(found: Evidence) -> Verdict:
@@ -129,7 +83,7 @@ def verdict_of(found: Evidence) -> Verdict:
     return Verdict.INFERIOR if found.inferior else Verdict.INCONCLUSIVE
 
 
-def worst_case(pairs: Pairs, verdict: Verdict, margin: float, alpha: float) -> Verdict:
+def worst_case(pairs: AnyPairs, verdict: Verdict, margin: float, alpha: float) -> Verdict:
     """The verdict if every missing pair had gone the worst way for it: against a claim of parity, for one of none."""
     imputed = pairs.for_candidate() if verdict is Verdict.INFERIOR else pairs.against_candidate()
     return verdict_of(evidence(imputed, margin, alpha))
@@ -142,35 +96,35 @@ def _held(verdict: Verdict, worst: Verdict) -> Verdict:
     return Verdict.INCONCLUSIVE
 
 
-def _still_needed(counts: PairedCounts, found: Evidence) -> int | None:
+def _still_needed(sample: Sample, found: Evidence) -> int | None:
     """More items of this kind that would decide it; None when the pairs decide already, or no number would."""
     if verdict_of(found) is not Verdict.INCONCLUSIVE:
         return None
-    # No flips seen in n items is compatible with up to about 3/n (rule of three); zero would promise too much.
-    flips = max(counts.flips, 3 / counts.n if counts.n > 3 else 1.0)
-    needed = items_for_verdict(flips, counts.gap, found.margin, found.alpha)
-    return None if needed is None else max(1, needed - counts.n)
-
-
-def binary(item: str, score: float | None) -> int | None:
-    """A score as 0 or 1; None where there is none.
-
-    Raises:
-        DataError: it is graded.
-    """
-    if score is None:
-        return None
-    if score not in (0, 1):
-        raise DataError(
-            f"Item {item!r} has score {score}; a paired comparison of right and wrong needs 0 or 1.",
-            "Threshold graded scores first; this version compares right with wrong only.",
-        )
-    return int(score)
+    units = sample.n if isinstance(sample, PairedCounts) else sample.count
+    # No flips seen in n units is compatible with up to about 3/n (rule of three); zero would promise too much.
+    variance = max(sample.variance, 3 / units - sample.gap**2 if units > 3 else 1.0)
+    needed = units_for_verdict(variance, sample.gap, found.margin, found.alpha)
+    return None if needed is None else max(1, math.ceil((needed - units) * sample.n / units))
 
 
 def scores_of(marks: Iterable[Marked]) -> dict[str, float | None]:
     """Scores by item; None where the mark is Unscored."""
     return {marked.item: marked.mark.value if isinstance(marked.mark, Score) else None for marked in marks}
+
+
+def clusters_of(marks: Iterable[Marked]) -> dict[str, str]:
+    """Which items hang together, by their tag of the kind "cluster"; an item without one stands alone."""
+    return {marked.item: value for marked in marks for kind, value in marked.tags if kind == CLUSTER}
+
+
+def pair_marks(candidate: Sequence[Marked], incumbent: Sequence[Marked]) -> AnyPairs:
+    """Two models' marks, paired by item, clusters as their tags say.
+
+    Raises:
+        DataError: no item has both scores.
+    """
+    clusters = {**clusters_of(incumbent), **clusters_of(candidate)}
+    return pair(scores_of(candidate), scores_of(incumbent), clusters)
 
 
 def slice_gaps(candidate: Iterable[Marked], incumbent: Iterable[Marked], alpha: float = 0.05) -> dict[Tag, Gap]:
@@ -179,14 +133,16 @@ def slice_gaps(candidate: Iterable[Marked], incumbent: Iterable[Marked], alpha: 
     candidate, incumbent = list(candidate), list(incumbent)
     for marked in (*candidate, *incumbent):
         for kind, value in marked.tags:
-            tags.setdefault(Tag(kind, value), set()).add(marked.item)
+            if kind != CLUSTER:
+                tags.setdefault(Tag(kind, value), set()).add(marked.item)
     ours, theirs = scores_of(candidate), scores_of(incumbent)
+    clusters = {**clusters_of(incumbent), **clusters_of(candidate)}
     gaps = {}
     for tag, items in sorted(tags.items()):
         mine = {item: ours.get(item) for item in items}
         other = {item: theirs.get(item) for item in items}
         if any(mine[item] is not None and other[item] is not None for item in items):
-            gaps[tag] = compare(pair(mine, other), alpha=alpha)
+            gaps[tag] = compare(pair(mine, other, clusters), alpha=alpha)
     return gaps
 
 
@@ -211,7 +167,7 @@ def compared(
     alpha: float = 0.05,
 ) -> RecordedGap:
     """The gap between two sets of marks, whole and by slice."""
-    gap = compare(pair(scores_of(ours), scores_of(theirs)), margin, alpha)
+    gap = compare(pair_marks(ours, theirs), margin, alpha)
     return RecordedGap(
         candidate, incumbent, gap, slice_gaps(ours, theirs, alpha), outside_count(ours), outside_count(theirs)
     )

@@ -18,8 +18,15 @@ from parity.engines.open import EngineOptions, Engines
 from parity.errors import Unscorable, UsageError
 from parity.files.egress import Egress, seen, watch
 from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast
-from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
-from parity.measurement.stopping import Asker, StoppingRule, compare_anytime, items_until_verdict
+from parity.measurement.comparison import compare, outside_count, pair_marks, scores_of, slice_gaps
+from parity.measurement.stopping import (
+    Asker,
+    StoppingRule,
+    compare_anytime,
+    items_until_verdict,
+    order_of_asking,
+    rule_for,
+)
 from parity.pricing.book import PriceBook, shipped
 from parity.runs.plan import place, requests_digest
 from parity.runs.runner import Asked, Budget, ask
@@ -143,6 +150,7 @@ def measure(
     before = seen() if before is None else before
     engines = Engines(spec.options, keep=spec.until_verdict)
     rule = _stopping_rule(spec, benchmark)
+    items = order_of_asking(items, rule)
     spent = 0.0
     try:
         _check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
@@ -186,7 +194,7 @@ def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | No
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    return StoppingRule(spec.margin, spec.alpha, len(benchmark.items) if spec.estimand == "items" else None)
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items")
 
 
 def _settle(
@@ -212,10 +220,9 @@ def _settle(
 
 
 def _gap(spec: MeasureSpec, ours: Measured, theirs: Measured, rule: StoppingRule | None) -> Gap:
-    candidate, incumbent = scores_of(ours.marks), scores_of(theirs.marks)
     if rule is None:
-        return compare(pair(candidate, incumbent), spec.margin, spec.alpha)
-    return compare_anytime([marked.item for marked in ours.marks], candidate, incumbent, rule)
+        return compare(pair_marks(ours.marks, theirs.marks), spec.margin, spec.alpha)
+    return compare_anytime([mark.item for mark in ours.marks], scores_of(ours.marks), scores_of(theirs.marks), rule)
 
 
 def chosen(benchmark: Benchmark, max_items: int | None) -> list[Item]:
