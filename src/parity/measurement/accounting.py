@@ -113,6 +113,7 @@ def _usage(request: Request) -> tuple[int, int]:
         size = len(prompt.text.encode())
     if isinstance(request, Generate):
         return size // BYTES_PER_TOKEN + 1, request.sampling.max_tokens
+    size += len(request.contexts[0].encode()) if request.contexts else 0
     return sum((size + len(text.encode())) // BYTES_PER_TOKEN + 1 for text in request.continuations), 0
 
 

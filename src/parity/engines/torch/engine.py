@@ -21,6 +21,7 @@ from parity.engines.torch.encoding import Encoded, Encoder
 from parity.engines.torch.gauge import gauge
 from parity.engines.torch.generation import PlainWriter
 from parity.engines.torch.likelihood import likelihoods
+from parity.engines.torch.parts import PartsOfRequests
 from parity.engines.torch.proof import follows_a_walk
 from parity.engines.torch.room import Room
 from parity.engines.torch.scoring import Scorer
@@ -129,14 +130,19 @@ class TorchEngine:
 
     def _score(self, requests: Sequence[Loglikelihood]) -> Iterator[tuple[RequestId, Output]]:
         ready: list[tuple[RequestId, Encoded]] = []
+        parts = PartsOfRequests()
         for request in requests:
-            encoded = self._encoder.likelihood(request)
-            if isinstance(encoded, Failure):
-                yield request.id, encoded
-            else:
-                ready.append((request.id, encoded))
+            encoded = [self._encoder.likelihood(part) for part in request.alone()]
+            failure = next((entry for entry in encoded if isinstance(entry, Failure)), None)
+            if failure is not None:
+                yield request.id, failure
+                continue
+            parts.expect(request, len(ready))
+            ready += [(request.id, entry) for entry in encoded if isinstance(entry, Encoded)]
         for index, output in self._scores([encoded for _, encoded in ready], lambda at: self._gone(ready[at][0])):
-            yield ready[index][0], output
+            whole = parts.add(ready[index][0], index, output)
+            if whole is not None:
+                yield ready[index][0], whole
 
     def _scores(self, encoded: Sequence[Encoded], cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
         if self._scorer is not None:
