@@ -138,12 +138,12 @@ class Reader:
         """
         if whole.startswith(prompt):
             return len(prompt)
-        common = next(
-            (at for at, pair in enumerate(zip(prompt, whole, strict=False)) if pair[0] != pair[1]), len(whole)
-        )
+        alike = [a == b for a, b in zip(prompt, whole, strict=False)]
+        common = alike.index(False) if False in alike else len(alike)
         tokens = [found.end() for found in self.special.finditer(prompt) if found.end() <= common]
-        start = max([prompt.rfind("\n", 0, common) + 1, *tokens])
-        return start if start and len(prompt) - start <= _OPENING_CHARACTERS else None
+        if not tokens or len(prompt) - tokens[-1] > _OPENING_CHARACTERS:
+            return None
+        return prompt.find("\n", tokens[-1], common) + 1 or tokens[-1]
 
     def _ended(self, turn: Turn, whole: str, answer: Answer, content_end: int) -> _Rendered | Refused:
         """The answer with its end: the token that ends this kind of turn, found last, with its neighbours."""
