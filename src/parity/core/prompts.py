@@ -3,7 +3,7 @@
 Text and roles only: token ids and templates belong to whoever runs the model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from parity.core.digests import digest
@@ -93,6 +93,7 @@ class Generate:
     prompt: Prompt
     sampling: Sampling
     fit: Fit = Fit()
+    _fingerprint: str = field(default="", init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Loglikelihood:
     prompt: Prompt
     continuations: tuple[str, ...]
     fit: Fit = Fit()
+    _fingerprint: str = field(default="", init=False, repr=False, compare=False)
 
 
 Request: TypeAlias = Generate | Loglikelihood
@@ -115,5 +117,8 @@ def kind_of(request: Request) -> RequestKind:
 
 def fingerprint(request: Request) -> str:
     """Digest of all that is asked, draw included, item id left out: equal fingerprints ask for equal answers."""
-    asked = request.sampling if isinstance(request, Generate) else request.continuations
-    return digest((kind_of(request), request.prompt, asked, request.fit, request.id.draw))
+    if not request._fingerprint:  # computed once: a prompt is long, and runs, store and recordings all ask
+        asked = request.sampling if isinstance(request, Generate) else request.continuations
+        found = digest((kind_of(request), request.prompt, asked, request.fit, request.id.draw))
+        object.__setattr__(request, "_fingerprint", found)
+    return request._fingerprint

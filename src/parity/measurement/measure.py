@@ -13,12 +13,13 @@ from parity.core.prompts import Fit, Request, RequestId, RequestKind, fingerprin
 from parity.core.refs import ModelRef
 from parity.core.runs import Marked, RunKey, TokenWork
 from parity.core.scores import Score, Unscored, UnscoredReason
-from parity.engines.base import CountsWork, Engine
+from parity.engines.base import Engine
 from parity.engines.open import EngineOptions, Engines
 from parity.errors import Unscorable, UsageError
 from parity.files.egress import Egress, seen, watch
-from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast
+from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast, work_of
 from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
+from parity.measurement.notes import notes_of
 from parity.measurement.stopping import Asker, StoppingRule, compare_anytime, items_until_verdict
 from parity.pricing.book import PriceBook, shipped
 from parity.runs.plan import place, requests_digest
@@ -69,7 +70,7 @@ class Measured:
     reasons: tuple[tuple[str, int], ...]
     account: RunAccount = field(default_factory=RunAccount)
     spent_usd: float = 0.0
-    token_work: TokenWork | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def scores(self) -> list[float]:
@@ -152,7 +153,7 @@ def measure(
             items = items[:size]
         for model in models:
             budget = replace(spec.budget, spent_usd=spent + sum(done.spent_usd for done in measured.values()))
-            asked = Terms(prices[model], budget, before, on_progress, on_forecast)
+            asked = Terms(prices[model], budget, before, on_progress, on_forecast, TokenWork())
             engine = engines.of(model)
             _check_template(engine, spec.template)
             measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, asked)
@@ -246,10 +247,12 @@ def measure_one(
     with workspace.lock(key.identity.digest[:16], lambda: _say_waiting(engine, requests, terms)):
         workspace.begin_run(key, len(items))
         log = CallLog(workspace, key, terms.before)
+        begun = terms.work_before or work_of(engine)
         try:
             asked = _ask(engine, requests, workspace, terms, log)
         finally:
             log.note()
+            _put_work(engine, workspace, key.run_id, begun)
             workspace.put_cost(key.run_id, cost_so_far(engine, requests, workspace, terms.price))
         outputs = [asked.outputs[request.id] for request in requests]
         marks = [Marked(item.id, protocol.mark(item, asked.outputs[RequestId(item.id)]), item.tags) for item in items]
@@ -259,7 +262,7 @@ def measure_one(
         summary(key.run_id, engine.model, marks, outputs),
         account=workspace.account(key.run_id),
         spent_usd=asked.usd,
-        token_work=engine.token_work if isinstance(engine, CountsWork) else None,
+        notes=notes_of(engine.identity.settings),
     )
 
 
@@ -273,6 +276,12 @@ def _ask(engine: Engine, requests: list[Request], workspace: Workspace, terms: T
             terms.on_progress(engine.model.short, done, total)
 
     return ask(engine, requests, workspace, terms.budget, progress, terms.price)
+
+
+def _put_work(engine: Engine, workspace: Workspace, run_id: str, begun: TokenWork) -> None:
+    done = work_of(engine) - begun
+    if done.computed:
+        workspace.put_work(run_id, done)
 
 
 def _say_waiting(engine: Engine, requests: list[Request], terms: Terms) -> None:
