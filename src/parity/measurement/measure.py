@@ -11,14 +11,15 @@ from parity.core.items import Item
 from parity.core.outputs import Output
 from parity.core.prompts import Drawing, Fit, Generate, Request, RequestId, fingerprint
 from parity.core.refs import ModelRef
-from parity.core.runs import Marked, RunKey
-from parity.engines.base import CountsWork, Engine
+from parity.core.runs import Marked, RunKey, TokenWork
+from parity.engines.base import Engine
 from parity.engines.open import EngineOptions, Engines
 from parity.errors import UsageError
 from parity.files.egress import Egress, seen, watch
 from parity.marking.checks import Marking
-from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast
+from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast, work_of
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
+from parity.measurement.notes import notes_of
 from parity.measurement.refusals import check_drawing, check_kinds, check_scorable, check_template
 from parity.measurement.results import Comparison, Measured, Measurement, Template, summary
 from parity.measurement.stopping import (
@@ -99,7 +100,7 @@ def measure(
             items = items[:size]
         for model in models:
             budget = replace(spec.budget, spent_usd=spent + sum(done.spent_usd for done in measured.values()))
-            asked = Terms(prices[model], budget, before, on_progress, on_forecast)
+            asked = Terms(prices[model], budget, before, on_progress, on_forecast, TokenWork())
             engine = engines.of(model)
             check_template(engine, spec.template)
             measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, asked)
@@ -211,10 +212,12 @@ def measure_one(
     with workspace.lock(key.identity.digest[:16], lambda: _say_waiting(engine, requests, terms)):
         workspace.begin_run(key, len(items))
         log = CallLog(workspace, key, terms.before)
+        begun = terms.work_before or work_of(engine)
         try:
             asked = _ask(engine, requests, workspace, terms, log)
         finally:
             log.note()
+            _put_work(engine, workspace, key.run_id, begun)
             workspace.put_cost(key.run_id, cost_so_far(engine, requests, workspace, terms.price))
         outputs = [asked.outputs[request.id] for request in requests]
         found = _marking(engine, protocol, items, requests, outputs, terms)
@@ -230,7 +233,7 @@ def measure_one(
         account=workspace.account(key.run_id),
         spent_usd=asked.usd,
         ran=found.ran,
-        token_work=engine.token_work if isinstance(engine, CountsWork) else None,
+        notes=notes_of(engine.identity.settings),
     )
 
 
@@ -263,6 +266,12 @@ def _marking(
             terms.on_progress(f"{engine.model.short}: answers run", done, total)
 
     return protocol.marks(answered, progress)
+
+
+def _put_work(engine: Engine, workspace: Workspace, run_id: str, begun: TokenWork) -> None:
+    done = work_of(engine) - begun
+    if done.computed:
+        workspace.put_work(run_id, done)
 
 
 def _say_waiting(engine: Engine, requests: list[Request], terms: Terms) -> None:

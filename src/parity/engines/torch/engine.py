@@ -13,7 +13,7 @@ from parity.core.outputs import Delta, Failure, Output
 from parity.core.prompts import Generate, Loglikelihood, Request, RequestId
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
-from parity.engines.base import Cancellations, Capabilities
+from parity.engines.base import EXACT, PREFIXES, PREFIXES_NOT_SHARED, Cancellations, Capabilities
 from parity.engines.open import EngineOptions
 from parity.engines.torch.body import Body, Work
 from parity.engines.torch.determinism import TILE, ExactTurn, exactness
@@ -23,6 +23,7 @@ from parity.engines.torch.generation import PlainWriter
 from parity.engines.torch.likelihood import likelihoods
 from parity.engines.torch.parts import PartsOfRequests
 from parity.engines.torch.proof import follows_a_walk
+from parity.engines.torch.rate import matrix_rate
 from parity.engines.torch.room import Room
 from parity.engines.torch.scoring import Scorer
 from parity.engines.torch.writing import SharingWriter, Writer
@@ -84,15 +85,18 @@ class TorchEngine:
             (
                 ("device", self._device.type),
                 ("dtype", str(self._model.dtype).removeprefix("torch.")),
-                ("prefixes", "shared" if self._body else "not shared"),
-                *([("deterministic", exactness(self._device))] if options.deterministic else []),
+                (PREFIXES, "shared" if self._body else PREFIXES_NOT_SHARED),
+                *([(EXACT, exactness(self._device))] if options.deterministic else []),
             ),
         )
 
     @property
     def token_work(self) -> TokenWork | None:
         work = self.work
-        return TokenWork(work.requested, work.computed, work.distinct) if work else None
+        if work is None or not work.computed:
+            return None
+        rate = matrix_rate(self._model.device, self._model.dtype)
+        return TokenWork(work.requested, work.computed, work.distinct, work.flops, work.seconds, work.flops / rate)
 
     @property
     def work(self) -> Work | None:
