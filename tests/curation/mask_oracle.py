@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from tokenizers import AddedToken
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -87,7 +88,10 @@ def by_marks(labeller: Labeller, tokenizer: Any, name: str, twin: str, example: 
         return Checked(refused=found.reason)
     total = Checked()
     for labelled in found:
-        one = _against_marks(labeller, tokenizer, name, twin, _until(example, labelled), labelled)
+        try:
+            one = _against_marks(labeller, tokenizer, name, twin, _until(example, labelled), labelled)
+        except (TemplateError, TypeError) as error:
+            return Checked(refused=f"the twin refuses what its template takes ({type(error).__name__})")
         total = Checked(*(getattr(total, k) + getattr(one, k) for k in ("compared", "mis_masked", "beyond_end")))
     return total
 
