@@ -86,3 +86,8 @@ def pubmedqa(item: Item) -> dict[str, Any]:
 
 def listed(items: Iterable[Item], row: Rows) -> list[dict[str, Any]]:
     return [row(item) for item in items]
+
+
+def ifeval(item: Item) -> dict[str, Any]:
+    """The prompt alone: what is told is not part of it."""
+    return {"prompt": item.question, "key": item.id, "instruction_id_list": [], "kwargs": []}

@@ -66,7 +66,7 @@ def local_dataset(folder: str, data: str, splits: list[str], **_task_metadata: o
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
 
 
 def asked(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True, help="JSON lines: names, arguments, answer")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines: strict and loose, a truth an instruction")
     arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = [json.loads(line) for line in arguments.answers.read_text("utf-8").splitlines()]
+    rows: list[dict[str, Any]] = [json.loads(line) for line in arguments.answers.read_text("utf-8").split("\n") if line]
     with arguments.out.open("w", encoding="utf-8") as out:
         for row in rows:
             given = utils.InputExample(0, row["names"], "made up", row["arguments"])
