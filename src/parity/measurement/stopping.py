@@ -5,6 +5,7 @@ way for every bound, as elsewhere. Of these items every one is a bet, whatever i
 like them a whole cluster is one bet, so that clusters are asked one after the other.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from parity.measurement.pairing import Scores, checked, is_binary, pair
 from parity.runs.plan import place
 from parity.runs.runner import ask
 from parity.stats.noninferiority import Evidence
-from parity.stats.sequential import AnytimeBounds, FloatArray, anytime_bounds, unit_bounds
+from parity.stats.sequential import FloatArray, anytime_bounds, log_evidence, unit_bounds, unit_evidence
 from parity.store import Workspace
 
 FIRST_LOOK, GROWTH = 50, 1.2
@@ -145,33 +146,47 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
         bound_high=shown.high,
         verdict=verdict,
         worse=shown.worse,
+        p_value=math.exp(-_against_margin(items, candidate, incumbent, rule)),
         items_needed=fixed.items_needed if verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
 def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule, alpha: float) -> Evidence:
     """Bounds at `alpha` that hold at any stop, with missing scores going the worst way for each."""
-    ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
-    worst_I = np.nan_to_num(ours, nan=0.0) - np.nan_to_num(theirs, nan=1.0)
-    best_I = np.nan_to_num(ours, nan=1.0) - np.nan_to_num(theirs, nan=0.0)
-    # A missing score is whatever is worst, so that a pair's difference is one of -1, 0, 1 when both kinds are whole.
-    graded = not all(is_binary(side.get(item)) for item in items for side in (candidate, incumbent))
+    worst_I, best_I, graded = _differences(items, candidate, incumbent)
     if rule.clusters:
-        bounds = _cluster_bounds(items, worst_I, best_I, rule, alpha)
+        worst_U, best_U, size_U = _whole_clusters(items, worst_I, best_I, rule)
+        bounds = unit_bounds(worst_U, best_U, size_U, alpha, max(rule.sizes.values()))
     else:
         bounds = anytime_bounds(worst_I, best_I, alpha, rule.population, graded)
     return Evidence(rule.margin, alpha, bounds.low, bounds.high, bounds.method)
 
 
-def _cluster_bounds(
-    items: Sequence[str], worst_I: FloatArray, best_I: FloatArray, rule: StoppingRule, alpha: float
-) -> AnytimeBounds:
-    """Bounds from the clusters that were asked whole; one that is not yet whole waits."""
+def _against_margin(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> float:
+    """Log evidence against "worse by the margin or more", missing scores going the worst way."""
+    worst_I, best_I, graded = _differences(items, candidate, incumbent)
+    if rule.clusters:
+        worst_U, _, size_U = _whole_clusters(items, worst_I, best_I, rule)
+        return unit_evidence(worst_U, size_U, -rule.margin, max(rule.sizes.values()))
+    return log_evidence(worst_I, -rule.margin, rule.population, graded)
+
+
+def _differences(items: Sequence[str], candidate: Scores, incumbent: Scores) -> tuple[FloatArray, FloatArray, bool]:
+    """Differences with missing scores going against the candidate and for it, and whether any score is graded."""
+    ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
+    worst_I = np.nan_to_num(ours, nan=0.0) - np.nan_to_num(theirs, nan=1.0)
+    best_I = np.nan_to_num(ours, nan=1.0) - np.nan_to_num(theirs, nan=0.0)
+    return worst_I, best_I, not all(is_binary(side.get(item)) for item in items for side in (candidate, incumbent))
+
+
+def _whole_clusters(
+    items: Sequence[str], worst_I: FloatArray, best_I: FloatArray, rule: StoppingRule
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Totals and sizes of the clusters that were asked whole; one that is not yet whole waits."""
     unit_I = [rule.clusters.get(item, f"\0{item}") for item in items]
     places = {unit: at for at, unit in enumerate(dict.fromkeys(unit_I))}
     at_I = np.array([places[unit] for unit in unit_I])
     size_U = np.bincount(at_I)
     whole_U = size_U == np.array([rule.sizes.get(unit, 1) for unit in places])
     worst_U, best_U = np.bincount(at_I, worst_I), np.bincount(at_I, best_I)
-    largest = max(rule.sizes.values())
-    return unit_bounds(worst_U[whole_U], best_U[whole_U], size_U[whole_U], alpha, largest)
+    return worst_U[whole_U], best_U[whole_U], size_U[whole_U].astype(np.float64)

@@ -26,6 +26,7 @@ METHOD_FUTURE = f"{ANYTIME}, future items like these"
 BETS = np.geomspace(0.04, 0.60, 40)
 _BISECTIONS = 40
 _ROUNDING = 1e-9
+_FIRST = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,22 @@ def unit_bounds(
     return AnytimeBounds(low, -high, alpha, METHOD_FUTURE)
 
 
+def unit_evidence(total_U: ArrayLike, size_U: ArrayLike, mean: float, largest: float | None = None) -> float:
+    """Log of the largest wealth so far against "the source's mean per item is at most `mean`", units as bets."""
+    total, size = np.asarray(total_U, dtype=np.float64), np.asarray(size_U, dtype=np.float64)
+    top = largest if largest is not None else float(size.max(initial=1.0))
+    return _wealth(total / top + (1 - size / top) * mean, mean, None)
+
+
+def log_evidence(differences_I: ArrayLike, mean: float, population: int | None = None, graded: bool = False) -> float:
+    """Log of the largest wealth so far against "the mean is at most `mean`"; e to its minus is an anytime p-value."""
+    differences = _differences(differences_I, population, graded)
+    if population is None:
+        return _wealth(differences, mean, None)
+    total = mean * population if graded else math.floor(mean * population + 1e-9)
+    return _wealth(differences, total, population)
+
+
 def exceeds(
     differences_I: ArrayLike, mean: float, alpha: float, population: int | None = None, graded: bool = False
 ) -> bool:
@@ -85,11 +102,7 @@ def exceeds(
 
     For right and wrong the null in a population is a whole number of items: at most floor(mean * population).
     """
-    differences = _differences(differences_I, population, graded)
-    if population is None:
-        return _wealth(differences, mean, None) >= -math.log(alpha)
-    total = mean * population if graded else math.floor(mean * population + 1e-9)
-    return _wealth(differences, total, population) >= -math.log(alpha)
+    return log_evidence(differences_I, mean, population, graded) >= -math.log(alpha)
 
 
 def _differences(differences_I: ArrayLike, population: int | None, graded: bool) -> FloatArray:
@@ -134,23 +147,48 @@ def _low(differences: FloatArray, alpha: float, population: int | None, weight_U
     return rejected
 
 
+def first_rejection(
+    differences_I: ArrayLike, mean: float, alpha: float, population: int | None = None, graded: bool = False
+) -> int | None:
+    """How many differences it took to reject "the mean is at most `mean`" at `alpha`; None if all did not suffice."""
+    differences = _differences(differences_I, population, graded)
+    null = mean
+    if population is not None:
+        null = mean * population if graded else math.floor(mean * population + 1e-9)
+    size = _FIRST
+    while True:
+        # What the first items prove does not depend on the later ones, so most of these need not be looked at.
+        over_I = _wealth_path(differences[:size], null, population) >= -math.log(alpha)
+        if over_I.any():
+            return int(over_I.argmax())
+        if size >= len(differences):
+            return None
+        size *= 3
+
+
 def _wealth(differences: FloatArray, null: float, population: int | None) -> float:
     """Largest log wealth so far of the mixture of bets against a total (in a population) or mean of at most `null`."""
+    return float(_wealth_path(differences, null, population).max())
+
+
+def _wealth_path(differences: FloatArray, null: float, population: int | None) -> FloatArray:
+    """Log wealth after 0, 1, ... items; infinite from where the null is impossible."""
     if not len(differences):
-        return 0.0
+        return np.zeros(1)
     x_I = (differences + 1) / 2
     mean_I = _null_means(x_I, null, population)
     # A null that is true by the last digit must not be broken by rounding.
-    if (mean_I < -_ROUNDING).any():
-        return math.inf
+    impossible_I = mean_I < -_ROUNDING
     # Where the null leaves nothing to win (mean 0) no bet is placed; the next null mean says if it was broken.
     mean_I = mean_I[: len(x_I)]
     ratio_I = np.divide(x_I, mean_I, out=np.ones_like(x_I), where=mean_I > _ROUNDING)
     steps_BI = np.log1p(BETS[:, None] * (ratio_I[None, :] - 1.0))
     wealth_BI = np.cumsum(steps_BI, axis=1)
     top_I = wealth_BI.max(axis=0)
-    mixed_I = top_I + np.log(np.exp(wealth_BI - top_I).mean(axis=0))
-    return float(max(0.0, mixed_I.max()))
+    mixed_I = np.append(0.0, top_I + np.log(np.exp(wealth_BI - top_I).mean(axis=0)))
+    if population is not None:
+        mixed_I[impossible_I] = np.inf
+    return np.asarray(mixed_I, dtype=np.float64)
 
 
 def _null_means(x_I: FloatArray, null: float, population: int | None) -> FloatArray:
