@@ -12,6 +12,7 @@ one looks (Ville 1939). Sources: Waudby-Smith & Ramdas, arXiv 2006.04347 (withou
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,9 +55,8 @@ def anytime_bounds(
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha is {alpha}; it is a chance between 0 and 0.5")
     method = METHOD_FUTURE if population is None else METHOD_ITEMS
-    if population is None or graded:
-        return AnytimeBounds(_low(worst, alpha, population), -_low(-best, alpha, population), alpha, method)
-    return AnytimeBounds(_low_count(worst, alpha, population), -_low_count(-best, alpha, population), alpha, method)
+    low, high = (_low_of(differences, alpha, population, graded) for differences in (worst, -best))
+    return AnytimeBounds(low, -high, alpha, method)
 
 
 def unit_bounds(
@@ -75,7 +75,7 @@ def unit_bounds(
     top = largest if largest is not None else float(size.max(initial=1.0))
     if not (np.abs((worst, best)) <= size * (1 + 1e-12)).all() or not (size <= top).all() or not 0 < alpha < 0.5:
         raise ValueError("units hold totals within their sizes, and alpha lies between 0 and 0.5")
-    low, high = _low(worst / top, alpha, None, size / top), _low(-best / top, alpha, None, size / top)
+    low, high = _low(worst / top, alpha, size / top), _low(-best / top, alpha, size / top)
     return AnytimeBounds(low, -high, alpha, METHOD_FUTURE)
 
 
@@ -115,25 +115,32 @@ def _differences(differences_I: ArrayLike, population: int | None, graded: bool)
     return found
 
 
-def _low_count(differences: FloatArray, alpha: float, population: int) -> float:
-    """The smallest whole total that is not rejected: all below it are, since wealth falls as the null grows."""
-    rejected, standing = -population - 1, population
-    while standing - rejected > 1:
-        middle = (rejected + standing) // 2
-        if _wealth(differences, middle, population) >= -math.log(alpha):
+def smallest_total(rejects: Callable[[float], bool], population: int, graded: bool) -> float:
+    """The smallest total difference of a population that is not rejected; all below it are, since wealth falls as the
+    null grows. Whole numbers where differences are; else to a millionth of an item.
+    """
+    rejected, standing = -population - 1.0, float(population)
+    while standing - rejected > (1e-6 if graded else 1):
+        middle = (rejected + standing) / 2 if graded else float((rejected + standing) // 2)
+        if rejects(middle):
             rejected = middle
         else:
             standing = middle
-    return standing / population
+    return standing
 
 
-def _low(differences: FloatArray, alpha: float, population: int | None, weight_U: FloatArray | None = None) -> float:
-    """The largest mean that is rejected; -1 where none is. Weights: a unit's size as a share of the largest."""
+def _low_of(differences: FloatArray, alpha: float, population: int | None, graded: bool) -> float:
+    if population is None:
+        return _low(differences, alpha)
+    total = smallest_total(lambda null: _wealth(differences, null, population) >= -math.log(alpha), population, graded)
+    return max(-1.0, total / population)
+
+
+def _low(differences: FloatArray, alpha: float, weight_U: FloatArray | float = 1.0) -> float:
+    """The largest mean of a source that is rejected; -1 where none is. Weights: unit sizes, the largest 1."""
 
     def rejects(mean: float) -> bool:
-        null = mean if population is None else mean * population
-        seen = differences if weight_U is None else differences + (1 - weight_U) * mean
-        return _wealth(seen, null, population) >= -math.log(alpha)
+        return _wealth(differences + (1 - weight_U) * mean, mean, None) >= -math.log(alpha)
 
     rejected, standing = -1.0 + 1e-6, 1.0
     if not rejects(rejected):
@@ -173,32 +180,34 @@ def _wealth(differences: FloatArray, null: float, population: int | None) -> flo
 
 def _wealth_path(differences: FloatArray, null: float, population: int | None) -> FloatArray:
     """Log wealth after 0, 1, ... items; infinite from where the null is impossible."""
-    if not len(differences):
-        return np.zeros(1)
     x_I = (differences + 1) / 2
-    mean_I = _null_means(x_I, null, population)
-    # A null that is true by the last digit must not be broken by rounding.
-    impossible_I = mean_I < -_ROUNDING
+    if population is None:
+        return mixture_path(x_I, np.full(len(x_I) + 1, (null + 1) / 2))
+    return mixture_path(x_I, left_means(x_I, (null + population) / 2, population))
+
+
+def left_means(values_I: FloatArray, total: float, population: int) -> FloatArray:
+    """Mean of what is still to come if the population's total is `total`, before each item and after the last.
+
+    After the last item of all nothing is to come: -1 where the total does not account for what was seen, else 0.
+    """
+    left_I = total - np.concatenate(([0.0], np.cumsum(values_I)))
+    count_I = population - np.arange(len(values_I) + 1)
+    return np.where(count_I > 0, left_I / np.maximum(count_I, 1), np.where(left_I < -_ROUNDING, -1.0, 0.0))
+
+
+def mixture_path(won_I: FloatArray, fair_I: FloatArray, bets: FloatArray = BETS) -> FloatArray:
+    """Log wealth after 0, 1, ... items of a mixture of bets on `won_I` >= 0, of mean at most `fair_I` under the null.
+
+    `fair_I` has one entry more: what is left after the last item. From a negative one on the null is impossible and
+    wealth infinite.
+    """
     # Where the null leaves nothing to win (mean 0) no bet is placed; the next null mean says if it was broken.
-    mean_I = mean_I[: len(x_I)]
-    ratio_I = np.divide(x_I, mean_I, out=np.ones_like(x_I), where=mean_I > _ROUNDING)
-    steps_BI = np.log1p(BETS[:, None] * (ratio_I[None, :] - 1.0))
-    wealth_BI = np.cumsum(steps_BI, axis=1)
+    mean_I = fair_I[:-1]
+    ratio_I = np.divide(won_I, mean_I, out=np.ones_like(won_I), where=mean_I > _ROUNDING)
+    wealth_BI = np.cumsum(np.log1p(bets[:, None] * (ratio_I[None, :] - 1.0)), axis=1)
     top_I = wealth_BI.max(axis=0)
     mixed_I = np.append(0.0, top_I + np.log(np.exp(wealth_BI - top_I).mean(axis=0)))
-    if population is not None:
-        mixed_I[impossible_I] = np.inf
+    # A null that is true by the last digit must not be broken by rounding.
+    mixed_I[fair_I < -_ROUNDING] = np.inf
     return np.asarray(mixed_I, dtype=np.float64)
-
-
-def _null_means(x_I: FloatArray, null: float, population: int | None) -> FloatArray:
-    """Mean of what is still to come under the null, before each item and after the last; negative: impossible.
-
-    An endless source has the same mean always; in a population what was seen is missing from the rest.
-    """
-    if population is None:
-        return np.full(len(x_I), (null + 1) / 2)
-    left_I = (null + population) / 2 - np.concatenate(([0.0], np.cumsum(x_I)))
-    count_I = population - np.arange(len(x_I) + 1)
-    # After the last item nothing is to come; the null still has to account for what was seen.
-    return np.where(count_I > 0, left_I / np.maximum(count_I, 1), np.where(left_I < -_ROUNDING, -1.0, 0.0))
