@@ -92,7 +92,7 @@ def tell_forecast(engine: Engine, requests: Sequence[Request], workspace: Worksp
 def forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, price: Price | None) -> Forecast:
     """What the requests that the workspace has no answer to may cost."""
     asked = unanswered(engine, requests, workspace)
-    guesses = [_usage(request) for request in asked]
+    guesses = [likely_usage(request) for request in asked]
     most = [most_usage(request, engine.capabilities.hidden_tokens) for request in asked]
     return Forecast(
         engine.model,
@@ -113,7 +113,7 @@ def cost_so_far(engine: Engine, requests: Sequence[Request], workspace: Workspac
     return cost_of(workspace.answers(engine.identity.digest, requests).values(), price)
 
 
-def _usage(request: Request) -> tuple[int, int]:
+def likely_usage(request: Request) -> tuple[int, int]:
     """Likely (prompt, completion) tokens: the text's bytes by `BYTES_PER_TOKEN`, and the longest answer allowed."""
     prompt = request.prompt
     if isinstance(prompt, ChatPrompt):

@@ -42,7 +42,10 @@ Estimand = Literal["items", "future"]
 
 @dataclass(frozen=True, slots=True)
 class MeasureSpec:
-    """What is measured: models, items, protocol, and what counts as parity."""
+    """What is measured: models, items, protocol, and what counts as parity.
+
+    `forecast`: marks of an earlier model on these items, which predict a candidate's and spare items.
+    """
 
     candidates: tuple[ModelRef, ...]
     incumbent: ModelRef | None = None
@@ -54,6 +57,7 @@ class MeasureSpec:
     until_verdict: bool = False
     estimand: Estimand = "items"
     drawing: Drawing = field(default_factory=Drawing)
+    forecast: tuple[Marked, ...] = ()
     fit: Fit = field(default_factory=Fit)
     budget: Budget = field(default_factory=Budget)
     book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
@@ -96,7 +100,7 @@ def measure(
         check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
         if rule is not None:
             terms = {model: Terms(prices[model], spec.budget, before, on_progress, on_forecast) for model in models}
-            size, spent = _settle(spec, engines, protocol, items, workspace, terms, rule)
+            size, spent, rule = _settle(spec, engines, protocol, items, workspace, terms, rule)
             items = items[:size]
         for model in models:
             budget = replace(spec.budget, spent_usd=spent + sum(done.spent_usd for done in measured.values()))
@@ -134,7 +138,8 @@ def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | No
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items")
+    forecast = scores_of(spec.forecast) if spec.forecast else None
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items", forecast)
 
 
 def _settle(
@@ -145,8 +150,8 @@ def _settle(
     workspace: Workspace,
     terms: Mapping[ModelRef, Terms],
     rule: StoppingRule,
-) -> tuple[int, float]:
-    """Ask until every candidate has its verdict; returns how many items that took, and dollars."""
+) -> tuple[int, float, StoppingRule]:
+    """Ask until every candidate has its verdict; returns how many items that took, dollars, and the rule applied."""
     assert spec.incumbent is not None
     requests = _requests(spec, protocol, items)
     askers = {}
@@ -155,8 +160,8 @@ def _settle(
         check_template(engine, spec.template)
         tell_forecast(engine, requests, workspace, condition)
         askers[model] = Asker(engine, protocol, requests, workspace, condition)
-    size = items_until_verdict(askers, spec.candidates, spec.incumbent, items, rule)
-    return size, sum(asker.spent_usd for asker in askers.values())
+    size, rule = items_until_verdict(askers, spec.candidates, spec.incumbent, items, rule)
+    return size, sum(asker.spent_usd for asker in askers.values()), rule
 
 
 def _gap(spec: MeasureSpec, ours: Measured, theirs: Measured, rule: StoppingRule | None) -> Gap:

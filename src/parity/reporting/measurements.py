@@ -93,7 +93,7 @@ def measurement_page(found: Measurement) -> Page:
             blocks.append(Sentence(f"{found.benchmark} has {found.population:,} items: it cannot decide this."))
         if comparison.gap.interval.startswith(ANYTIME):
             blocks.append(Sentence(STOPPED))
-            if comparison.gap.interval == METHOD_ITEMS and found.items == found.population:
+            if comparison.gap.interval.startswith(METHOD_ITEMS) and found.items == found.population:
                 blocks.append(Sentence(EXHAUSTED))
     blocks += run_blocks(found.measured, found.groupings)
     for comparison in found.comparisons:
