@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from parity.benchmarks.base import Protocol
+from parity.core.items import Item
 from parity.core.money import Cost, Price, cost_of
 from parity.core.prompts import ChatPrompt, Generate, Request
 from parity.core.refs import ModelRef, Scheme
@@ -83,7 +85,7 @@ def tell_forecast(engine: Engine, requests: Sequence[Request], workspace: Worksp
 def forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, price: Price | None) -> Forecast:
     """What the requests that the workspace has no answer to may cost."""
     asked = unanswered(engine, requests, workspace)
-    guesses = [_usage(request) for request in asked]
+    guesses = [likely_usage(request) for request in asked]
     most = [most_usage(request, engine.capabilities.hidden_tokens) for request in asked]
     return Forecast(
         engine.model,
@@ -97,6 +99,22 @@ def forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """What a run of all items takes: likely prompt tokens, answers at full length, dollars where there is a price."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+def run_forecast(protocol: Protocol, items: Sequence[Item], price: Price | None) -> RunForecast:
+    """The forecast of a run before there is a model to ask."""
+    guesses = [likely_usage(protocol.request(item)) for item in items]
+    usd = sum(price.cost(*guess) for guess in guesses) if price else None
+    return RunForecast(sum(prompt for prompt, _ in guesses), sum(answer for _, answer in guesses), usd)
+
+
 def cost_so_far(engine: Engine, requests: Sequence[Request], workspace: Workspace, price: Price | None) -> Cost | None:
     """What the stored answers to these requests cost, finished or not; None without a price."""
     if price is None or price.local:
@@ -104,7 +122,7 @@ def cost_so_far(engine: Engine, requests: Sequence[Request], workspace: Workspac
     return cost_of(workspace.answers(engine.identity.digest, requests).values(), price)
 
 
-def _usage(request: Request) -> tuple[int, int]:
+def likely_usage(request: Request) -> tuple[int, int]:
     """Likely (prompt, completion) tokens: the text's bytes by `BYTES_PER_TOKEN`, and the longest answer allowed."""
     prompt = request.prompt
     if isinstance(prompt, ChatPrompt):
