@@ -118,7 +118,7 @@ def win_rates(data: Path) -> WinRates:
     """Win rates of AlpacaEval 2 against its leaderboard.
 
     The published numbers look up an instruction's difficulty by its place among the rows that a model has, so that
-    those of models with missing rows are shifted; ours do the same where they are compared, and `aligned_error_max` says
+    those of models with missing rows are shifted; ours do the same where they are compared. `aligned_error_max` says
     how far the right look-up is from the published numbers.
     """
     folder = data / "alpaca_eval"

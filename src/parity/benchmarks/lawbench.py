@@ -65,3 +65,6 @@ def _read_letter(text: str, item: Item) -> Mark:
 
 def _read_named(options: Sequence[str], text: str, item: Item) -> Mark:
     return named_score(text, item.targets, options)
+
+
+load_letters, load_charges, load_disputes = (partial(load_task, task) for task in ("3-6", "3-3", "2-3"))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from parity.benchmarks.base import Protocol
+from parity.core.items import Item
 from parity.core.money import Cost, Price, cost_of
 from parity.core.prompts import ChatPrompt, Generate, Request
 from parity.core.refs import ModelRef, Scheme
@@ -104,6 +106,22 @@ def forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, 
         sum(price.cost(*guess) for guess in guesses) if price else None,
         sum(price.most(*usage) for usage in most) if price else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """What a run of all items takes: likely prompt tokens, answers at full length, dollars where there is a price."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+def run_forecast(protocol: Protocol, items: Sequence[Item], price: Price | None) -> RunForecast:
+    """The forecast of a run before there is a model to ask."""
+    guesses = [likely_usage(protocol.request(item)) for item in items]
+    usd = sum(price.cost(*guess) for guess in guesses) if price else None
+    return RunForecast(sum(prompt for prompt, _ in guesses), sum(answer for _, answer in guesses), usd)
 
 
 def cost_so_far(engine: Engine, requests: Sequence[Request], workspace: Workspace, price: Price | None) -> Cost | None:
