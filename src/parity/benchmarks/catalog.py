@@ -4,10 +4,11 @@ Other packages add theirs through the entry-point group `parity.benchmarks`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from parity.benchmarks import cruxeval, humaneval, mbpp, mmlu
+from parity.benchmarks import cruxeval, humaneval, mbpp, mmlu, multipl_e
 from parity.benchmarks.base import Benchmark
 from parity.core.items import Tag
 from parity.errors import UsageError, did_you_mean
@@ -21,6 +22,7 @@ BUILT_IN: dict[str, Loader] = {
     "mbpp-sanitized": mbpp.load_sanitized,
     "cruxeval-output": cruxeval.load_output,
     "cruxeval-input": cruxeval.load_input,
+    **{f"multipl-e-{language}": partial(multipl_e.load, language) for language in multipl_e.LANGUAGES},
 }
 
 
