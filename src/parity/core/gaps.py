@@ -36,7 +36,8 @@ class Missing:
 class Gap:
     """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`.
 
-    Counts of right and wrong, and what is made of them, are None where items have shares: then the means are there.
+    `interval` names the method of both. The counts of right and wrong and McNemar's p-values are None where scores are
+    graded or items come in clusters. `flips` is the share of items whose two scores differ.
     """
 
     n: int
@@ -52,31 +53,12 @@ class Gap:
     bound_high: float
     mcnemar_p: float | None
     mcnemar_mid_p: float | None
-    flips: float | None
+    flips: float
     margin: float | None
     verdict: Verdict | None
     worse: bool
     missing: Missing
+    candidate_score: float
+    incumbent_score: float
+    clusters: int | None = None
     items_needed: int | None = None
-    candidate_mean: float | None = None
-    incumbent_mean: float | None = None
-
-    @property
-    def counts(self) -> tuple[int, int, int, int] | None:
-        """Items that both got right, only the candidate, only the incumbent, neither; None where items have shares."""
-        if self.both is None or self.only_candidate is None or self.only_incumbent is None:
-            return None
-        neither = self.n - self.both - self.only_candidate - self.only_incumbent
-        return self.both, self.only_candidate, self.only_incumbent, neither
-
-    @property
-    def candidate_accuracy(self) -> float:
-        return _share(self.candidate_mean, self.n, self.both, self.only_candidate)
-
-    @property
-    def incumbent_accuracy(self) -> float:
-        return _share(self.incumbent_mean, self.n, self.both, self.only_incumbent)
-
-
-def _share(mean: float | None, n: int, both: int | None, only: int | None) -> float:
-    return mean if mean is not None else ((both or 0) + (only or 0)) / n

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from parity.core.runs import Marked
 from parity.core.scores import Score
-from parity.stats.means import mean_interval
+from parity.stats.bounded import share_interval
 from parity.stats.pass_at_k import pass_at_k
 
 # The k that reports of the field name.
@@ -26,6 +26,19 @@ class ItemScore:
     most: float
     scored: int
     total: float
+
+    @property
+    def binary(self) -> bool:
+        """Right or wrong as a whole, or without any score."""
+        return self.mean is None or (self.mean in (0, 1) and self.least == self.most)
+
+
+NO_SCORE = ItemScore(None, 0.0, 1.0, 0, 0.0)
+
+
+def single(score: float | None) -> ItemScore:
+    """An item that was answered once."""
+    return NO_SCORE if score is None else ItemScore(score, score, score, 1, score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,6 @@ def pass_at(marks: Sequence[Marked]) -> tuple[PassAt, ...]:
     found = []
     for k in (k for k in KS if k <= fewest):
         values = [pass_at_k(item.scored, int(item.total), k) for item in items]
-        interval = mean_interval(values)
-        value = math.fsum(values) / len(values)
-        found.append(PassAt(k, value, max(0.0, interval.low), min(1.0, interval.high), len(items)))
+        interval = share_interval(values)
+        found.append(PassAt(k, math.fsum(values) / len(values), interval.low, interval.high, len(items)))
     return tuple(found)

@@ -21,7 +21,14 @@ from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far,
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
 from parity.measurement.refusals import check_drawing, check_kinds, check_scorable, check_template
 from parity.measurement.results import Comparison, Measured, Measurement, Template, summary
-from parity.measurement.stopping import Asker, StoppingRule, compare_anytime, items_until_verdict
+from parity.measurement.stopping import (
+    Asker,
+    StoppingRule,
+    compare_anytime,
+    items_until_verdict,
+    order_of_asking,
+    rule_for,
+)
 from parity.pricing.book import PriceBook, shipped
 from parity.runs.plan import place, requests_digest
 from parity.runs.runner import Asked, Budget, ask
@@ -82,6 +89,7 @@ def measure(
     before = seen() if before is None else before
     engines = Engines(spec.options, keep=spec.until_verdict)
     rule = _stopping_rule(spec, benchmark)
+    items = order_of_asking(items, rule)
     spent = 0.0
     try:
         check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
@@ -125,7 +133,7 @@ def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | No
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    return StoppingRule(spec.margin, spec.alpha, len(benchmark.items) if spec.estimand == "items" else None)
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items")
 
 
 def _settle(

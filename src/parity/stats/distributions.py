@@ -1,4 +1,4 @@
-"""The special functions this room stands on, with types.
+"""The few special functions this room stands on, with types.
 
 Knows: names a statistician recognises. Refuses to know: what they are used for.
 This is the only file that touches scipy, and it touches scipy.special alone: scipy.stats would triple the
@@ -17,8 +17,8 @@ def normal_quantile(probability: float) -> float:
     return float(special.ndtri(probability))
 
 
-def student_quantile(degrees: float, probability: float) -> float:
-    """Return t with P(T <= t) = probability, T ~ Student with `degrees` > 0 of freedom; probability in (0, 1)."""
+def student_quantile(probability: float, degrees: float) -> float:
+    """Return t with P(T <= t) = probability, T Student's with `degrees` > 0 of freedom, which may be a fraction."""
     return float(special.stdtrit(degrees, probability))
 
 
