@@ -170,7 +170,7 @@ def _start(root: Path, control: int, namespaces: bool) -> "subprocess.Popen[byte
 
 
 def _worked_too_long(limits: Limits, ended: dict[str, float]) -> bool:
-    """Whether a process met its limit of work. The kernel kills by its ticks, which are coarser than what it reports."""
+    """Whether a process met its limit of work. The kernel kills by coarser ticks than it reports."""
     killed = ended["by_itself"] and ended["status"] in (-signal.SIGKILL, -signal.SIGXCPU)
     return ended["cpu_s"] >= (_KILLED if killed else _NEARLY) * limits.cpu_s
 
@@ -181,7 +181,7 @@ def _without_word(limits: Limits, examining: dict[str, float], answering: dict[s
         return Verdict(Outcome.TIMED_OUT, f"{limits.cpu_s} s of work")
     if not examining["by_itself"]:
         return Verdict(Outcome.TIMED_OUT, f"{limits.wall_s:g} s")
-    if examining["cpu_s"] >= _NEARLY * limits.cpu_s:
+    if _worked_too_long(limits, examining):
         return Verdict(Outcome.NOT_PLAIN, "an answer that takes too long to check")
     if examining["status"] in _CRASHES:
         return Verdict(Outcome.NOT_PLAIN, "an answer that crashes what compares it")

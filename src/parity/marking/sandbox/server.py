@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import random
+import select
 import signal
 import socket
 import sys
@@ -39,6 +40,8 @@ PRELOADED_WHERE_PRIVATE = (
     "unittest", "uuid", "zlib",
 )  # fmt: skip
 GRACE_S = 0.25
+# How often a scratch folder on a disk is looked at, and the least that a name in it counts for.
+WATCH_S, PAGE_BYTES = 0.02, 4096
 # Of an interpreter: nothing of the machine's, and no configuration from outside.
 ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/", "TMPDIR": ".", "OPENSSL_CONF": "/dev/null"}
 
@@ -72,7 +75,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     filters = {kind: seccomp.program(platform.machine(), seccomp.ANY_PROCESS, kind) for kind in seccomp.Kind}
-    base = _Base(str(root / "scratch"), abi, filters)
+    base = _Base(str(root / "scratch"), abi, filters, not private)
     try:
         _serve(control, base)
     finally:
@@ -122,6 +125,7 @@ class _Base:
     scratch: str
     abi: int
     filters: dict[seccomp.Kind, bytes]
+    watched: bool
 
 
 def _serve(control: socket.socket, base: _Base) -> None:
@@ -133,6 +137,8 @@ def _serve(control: socket.socket, base: _Base) -> None:
         os.mkdir(base.scratch, 0o700)
         children = _fork_pair(descriptors[0], order, base)
         try:
+            if base.watched:
+                _watch(control, base.scratch, children[1])
             ended = control.recv(4096)  # the order to end, or nothing when Parity is gone
             grace_s = GRACE_S if ended == b"wait" else 0.0
         finally:
@@ -142,6 +148,31 @@ def _serve(control: socket.socket, base: _Base) -> None:
         if not ended:
             return
         control.send(json.dumps(statuses).encode())
+
+
+def _watch(control: socket.socket, scratch: str, writer: int) -> None:
+    """Until Parity speaks: end a process that fills a scratch folder that has no size of its own."""
+    while not select.select([control], [], [], WATCH_S)[0]:
+        if _size(scratch, confinement.SCRATCH_BYTES) > confinement.SCRATCH_BYTES:
+            with suppress(ProcessLookupError):
+                os.killpg(writer, signal.SIGKILL)
+            return
+
+
+def _size(folder: str, enough: int) -> int:
+    """Bytes of a folder and all in it, a file and a folder counting for a page at least; counted up to `enough`."""
+    found = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found += PAGE_BYTES
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    found += _size(entry.path, enough)
+                else:
+                    found += entry.stat(follow_symlinks=False).st_blocks * 512
+            if found > enough:
+                break
+    return found
 
 
 def _fork_pair(job: int, order: dict[str, Any], base: "_Base") -> tuple[int, int]:
