@@ -84,12 +84,8 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How the answers of a run were run: what kept them in, and how many tests leaned on the program's own process.
-
-    `held_objects`: tests that handled objects of the program, not plain values alone. `tested_inside`: tests that ran
-    in the program's own process, as those in other languages do.
-    """
+    """How the answers of a run were run: what kept them in, and how many tests handled objects of the program itself,
+    not plain values alone."""
 
     isolation: str
     held_objects: int = 0
-    tested_inside: int = 0

@@ -62,7 +62,6 @@ def run_json(measured: Measured) -> dict[str, Plain]:
         "pass_at": {str(found.k): plain(found) for found in pass_at(measured.marks)} if measured.draws > 1 else {},
         "isolation": measured.ran.isolation if measured.ran else None,
         "held_objects": measured.ran.held_objects if measured.ran else None,
-        "tested_inside": measured.ran.tested_inside if measured.ran else None,
         "outside": measured.outside,
         "unscored": dict(measured.reasons),
         "prompt_tokens": measured.usage.prompt_tokens,

@@ -39,7 +39,6 @@ runs = Table(
     Column("finished", Float),
     Column("isolation", Text),
     Column("held_objects", Integer),
-    Column("tested_inside", Integer),
 )
 
 # What a finished run says of each draw of each item, in the run's order; `score` is null for an unscored one.
@@ -107,7 +106,7 @@ def _accounts(connection: Connection) -> None:
 
 
 def _draws(connection: Connection) -> None:
-    for column in (runs.c.isolation, runs.c.held_objects, runs.c.tested_inside, marks.c.draw):
+    for column in (runs.c.isolation, runs.c.held_objects, marks.c.draw):
         _add(connection, column)
 
 

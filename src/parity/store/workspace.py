@@ -164,7 +164,7 @@ class Workspace:
             if rows:
                 connection.execute(schema.marks.insert(), rows)
             done = schema.runs.update().where(schema.runs.c.run_id == run_id)
-            how = {"isolation": None, "held_objects": None, "tested_inside": None} if ran is None else asdict(ran)
+            how = {"isolation": None, "held_objects": None} if ran is None else asdict(ran)
             connection.execute(done.values(status="done", finished=self._clock(), **how))
 
     def put_call(self, call_id: int | None, run_id: str, egress: Egress) -> int:
@@ -285,5 +285,5 @@ def _store_error(error: DatabaseError, path: Path) -> StoreError:
 
 def _record(row: Any) -> RunRecord:
     fields = {name: getattr(row, name) for name in RunRecord.__slots__ if name not in ("key", "ran")}
-    ran = Ran(row.isolation, row.held_objects, row.tested_inside) if row.isolation else None
+    ran = Ran(row.isolation, row.held_objects) if row.isolation else None
     return RunRecord(**fields, key=json.loads(row.key), ran=ran)
