@@ -98,6 +98,7 @@ def _named(pattern: str, tests: str) -> str:
 
 
 _SPLIT: Mapping[str, Callable[[str], tuple[str, str, str]]] = {"js": _split_js, "sh": _split_sh}
+RUN = tuple(_SPLIT)
 load_js, load_sh = partial(load, "js"), partial(load, "sh")
 
 

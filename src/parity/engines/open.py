@@ -23,7 +23,7 @@ class EngineOptions:
     dtype
         Number type of local weights: auto, float32, bfloat16, float16.
     batch_size
-        Prompts computed together when a local model writes; 0: as many as there is memory for, 64 at most.
+        Prompts computed together when a local model writes; 0: as many as fit, up to 64 (256 on a GPU).
     pass_tokens
         Tokens computed together when a local model scores; 0 chooses by the device and the memory.
     memory
