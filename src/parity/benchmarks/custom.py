@@ -36,6 +36,7 @@ from parity.marking import exact, numeric, pattern
 from parity.marking.checks import Reading, shared_sandbox
 from parity.marking.code import read_program
 from parity.marking.sql import read_query
+from parity.marking.structured import check_available, mark_json, schema_problem
 
 _STRICT = ConfigDict(extra="forbid")
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -56,8 +57,8 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Rule:
-    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric, `schema`
-    for json (a file; the answer column if not given)."""
+    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric,
+    `schema` for json (a file; the answer column if not given)."""
 
     pattern: str | None = None
     tolerance: NonNegativeFloat = 0.0
@@ -167,6 +168,8 @@ def _read(spec: CustomSpec, script: str, text: str, item: Item) -> Reading:
     rule = spec.rule
     if spec.mark == "code":
         return read_program(text, item.targets)
+    if spec.mark == "json":
+        return mark_json(text, item.targets)
     if spec.mark == "sql":
         return read_query(text, item.targets, script)
     if spec.mark == "numeric":
@@ -254,10 +257,7 @@ def _items(spec: CustomSpec, source: Path, rows: list[tuple[str, Row]]) -> list[
 
 def _item(spec: CustomSpec, item_id: str, row: Row) -> Item:
     columns = spec.columns
-    if spec.mark == "json":
-        answers = _schemas(spec, row)
-    else:
-        answers = _list_or_one(row[columns.answer])
+    answers = _schemas(spec, row) if spec.mark == "json" else _list_or_one(row[columns.answer])
     if not answers or not all(answers):
         raise ValueError(f"{columns.answer!r} is empty")
     options = _options(spec, row) if spec.has_options else ()

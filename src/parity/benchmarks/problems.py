@@ -13,7 +13,7 @@ PROBLEMS: Mapping[str, Callable[[Path | None], dict[str, Problem]]] = {
     "humaneval+": humaneval.plus_problems,
     "mbpp": mbpp.problems,
     "mbpp-sanitized": mbpp.sanitized_problems,
-    **{f"multipl-e-{language}": partial(multipl_e.problems, language) for language in (*multipl_e.RUN, *multipl_e.OTHERS)},
+    **{f"multipl-e-{name}": partial(multipl_e.problems, name) for name in (*multipl_e.RUN, *multipl_e.OTHERS)},
 }
 
 
