@@ -110,9 +110,7 @@ class SharingWriter:
                 with torch.inference_mode():
                     tokens = pick(self._head, hidden_RH, samplings, lambda at: drafts[rows[at]].share())
             except RuntimeError as error:
-                raise EngineError(
-                    f"The model broke off: {error}", "Try less --memory or a smaller --batch-size."
-                ) from error
+                raise EngineError(f"The model broke off: {error}", "Try a smaller --memory or --batch-size.") from error
             seconds = time.perf_counter() - begun
             self._body.work.seconds += seconds
         for row in rows:
