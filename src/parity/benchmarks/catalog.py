@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from parity.benchmarks import cruxeval, humaneval, mbpp, mmlu, multipl_e
+from parity.benchmarks import cruxeval, evalplus, humaneval, mbpp, mmlu, multipl_e
 from parity.benchmarks.base import Benchmark
 from parity.core.items import Tag
 from parity.errors import UsageError, did_you_mean
@@ -19,6 +19,7 @@ BUILT_IN: dict[str, Loader] = {
     "humaneval": humaneval.load,
     "humaneval+": humaneval.load_plus,
     "mbpp": mbpp.load,
+    "mbpp+": evalplus.load_mbpp_plus,
     "mbpp-sanitized": mbpp.load_sanitized,
     "cruxeval-output": cruxeval.load_output,
     "cruxeval-input": cruxeval.load_input,
