@@ -5,7 +5,6 @@ rows hold. Some problems have defects that were reported publicly; they count in
 the score without them stands beside it. The problems themselves are never shipped.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from parity.benchmarks.base import Benchmark
 from parity.benchmarks.code import Asking, before_entry, benchmark, read_rows
+from parity.benchmarks.evalplus import against_reference
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import TextPrompt
@@ -90,7 +90,7 @@ def _rows(folder: Path | None, names: tuple[str, ...], what: str, needed: str | 
     for row in table.rows:
         key, prompt, entry = (row[column] or "" for column in _FIELDS)
         if row.get("base_input"):
-            test, setup = _against_reference(row)
+            test, setup = against_reference(row)
         else:
             test, setup = _called(row.get("test") or "", entry), prompt
         tags = (Tag("known_defect", "yes" if key in DEFECTS else "no"),)
@@ -102,30 +102,6 @@ def _called(test: str, entry: str) -> str:
     """The test with its call. `check` is renamed: a problem's own function may be called so."""
     renamed = re.sub(r"^def check\(", "def check_candidate(", test, count=1, flags=re.M)
     return f"{renamed}\ncheck_candidate({entry})\n"
-
-
-def _against_reference(row: Mapping[str, str | None]) -> tuple[str, str]:
-    """EvalPlus's rows: inputs, and the reference that says what is right for each; it never leaves our process."""
-    entry, tolerance = row["entry_point"], float(row.get("atol") or 0)
-    inputs = json.loads(row["base_input"] or "[]") + json.loads(row.get("plus_input") or "[]")
-    setup = f"{row['prompt']}{row['canonical_solution']}\nreference = {entry}\n"
-    return _COMPARING.format(inputs=json.dumps(json.dumps(inputs)), tolerance=tolerance or 1e-6), setup
-
-
-_COMPARING = """
-import copy, json, math
-def same(got, right):
-    if type(right) is float or (type(right) in (list, tuple) and right and all(type(e) is float for e in right)):
-        ours, theirs = (got, right) if type(right) is not float else ([got], [right])
-        return type(ours) in (list, tuple) and len(ours) == len(theirs) and all(
-            type(a) in (int, float) and math.isclose(a, b, rel_tol=1e-7, abs_tol={tolerance})
-            for a, b in zip(ours, theirs)
-        )
-    return got == right
-for arguments in json.loads({inputs}):
-    right = reference(*copy.deepcopy(arguments))
-    assert same(candidate(*copy.deepcopy(arguments)), right)
-"""
 
 
 def _completion(item: Item) -> TextPrompt:
