@@ -50,14 +50,14 @@ SHORTEST_WORDS = 5  # shorter texts are everyone's
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|\d+")
 
 
-def words_of(text: str) -> list[str]:
-    """Words without case, punctuation, layout or the values of digits, of any script.
+def words_of(text: str, numbers: bool = False) -> list[str]:
+    """Words without case, punctuation, layout or (unless `numbers`) the values of digits, of any script.
 
     >>> words_of("It COSTS\\n $1,250!") == words_of("it costs ١ ٢")
     True
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return ["0" if word[0].isdigit() else word for word in _WORD.findall(folded)]
+    return ["0" if word[0].isdigit() and not numbers else word for word in _WORD.findall(folded)]
 
 
 def ngram_fingerprints(text: str, lengths: Sequence[int] = (NGRAM_WORDS,)) -> set[str]:

@@ -24,7 +24,7 @@ Signatures = NDArray[np.uint32]
 
 def shingles(row: Row) -> set[str]:
     """Word 3-grams of what a user and the assistant wrote in a row."""
-    words = [word for turn in turns_of(row) if turn.role != "system" for word in words_of(turn.content)]
+    words = [word for turn in turns_of(row) if turn.role != "system" for word in words_of(turn.content, True)]
     words += [""] * (_GRAM - len(words))
     return {" ".join(words[at : at + _GRAM]) for at in range(len(words) - _GRAM + 1)}
 
