@@ -105,6 +105,10 @@ class Labeller:
         if self._renderer is not None:
             self._renderer.close()
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
     def label(self, row: Example | RatedAnswer | Passage) -> Sequences | Refused:
         """The sequences of a row: usually one, more where the template rewrites earlier turns.
 
@@ -242,3 +246,20 @@ def _covers(encoded: Encoded, span: Span, text: str, answer: Answer) -> bool:
             return False
         covered = max(covered, end)
     return not text[covered : answer.end].strip()
+
+
+def open_labeller(folder: Path) -> Labeller:
+    """The labeller of a model folder, with the folder's own tokenizer; no weights are loaded, nothing is fetched.
+
+    Raises:
+        ModelError: the folder holds no tokenizer that can be used, or transformers is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise ModelError("Labels need transformers.", 'Install it: pip install "parity-llm[local]".') from None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} holds no usable tokenizer: {str(error)[:200]}.", "Check the path.") from error
+    return Labeller.of_folder(folder, tokenizer)

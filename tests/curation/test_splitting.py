@@ -1,0 +1,108 @@
+"""Splits: nothing alike on two sides, the same for the same rows, and no text of a benchmark in training."""
+
+import random
+
+import pytest
+
+from parity.core.digests import item_fingerprints, ngram_fingerprints
+from parity.core.examples import Example, Origin, Turn
+from parity.curation.importing import read_rows
+from parity.curation.near import clusters, shingles, signatures
+from parity.curation.splitting import Fingerprints, Shares, split_rows
+from parity.errors import UsageError
+
+WORDS = ["".join(random.Random(number).choices("bcdfgaeiou", k=7)) for number in range(2000)]
+
+
+def row(text, user="", session=""):
+    return Example((Turn("user", text), Turn("assistant", "yes")), origin=Origin(user, session))
+
+
+def some(count, seed=0):
+    draw = random.Random(seed)
+    return [row(" ".join(draw.choices(WORDS, k=40))) for _ in range(count)]
+
+
+def edited(one, words, seed):
+    draw = random.Random(seed)
+    text = one.messages[0].content.split()
+    for at in draw.sample(range(len(text)), words):
+        text[at] = draw.choice(WORDS)
+    return row(" ".join(text))
+
+
+def test_near_duplicates_are_found_as_brute_force_finds_them():
+    rows = some(150)
+    rows += [edited(one, at % 5, at) for at, one in enumerate(rows)]
+    leaders, sets = clusters(signatures(rows)), [shingles(one) for one in rows]
+    near = [
+        (a, b) for a in range(len(rows)) for b in range(a) if len(sets[a] & sets[b]) / len(sets[a] | sets[b]) >= 0.8
+    ]
+    assert len(near) > 50
+    assert sum(leaders[a] == leaders[b] for a, b in near) / len(near) >= 0.98
+    assert len(set(leaders)) >= 150  # and the rest is kept apart
+
+
+def sides(folder):
+    return {
+        name: [one for one in read_rows(folder / f"{name}.jsonl")] for name in ("train", "dev", "calibration", "test")
+    }
+
+
+def test_what_belongs_together_is_on_one_side_and_nothing_is_lost(tmp_path):
+    rows = some(300)
+    rows += [edited(one, 1, at) for at, one in enumerate(rows[:60])]
+    rows += [row(f"{text.messages[0].content} more", "ann", f"s{at}") for at, text in enumerate(some(30, 5))]
+    split_rows(rows, tmp_path, Shares(0.5, 0.2, 0.15, 0.15), Fingerprints())
+    found = sides(tmp_path)
+    assert sorted(one.id for part in found.values() for one in part) == sorted(one.id for one in rows)
+    where = {one.id: name for name, part in found.items() for one in part}
+    assert all(where[rows[at].id] == where[rows[300 + at].id] for at in range(60))
+    assert len({where[one.id] for one in rows if one.origin.user == "ann"}) == 1
+    assert all(found.values())
+
+
+def test_the_same_rows_in_any_order_give_the_same_splits(tmp_path):
+    rows = some(200)
+    first = split_rows(rows, tmp_path / "a", Shares(), Fingerprints())
+    split_rows(rows[::-1], tmp_path / "b", Shares(), Fingerprints())
+    for name in first.rows:
+        assert (tmp_path / "a" / f"{name}.jsonl").read_bytes() == (tmp_path / "b" / f"{name}.jsonl").read_bytes()
+    assert first.leakage.near == 0.0
+    other = split_rows(rows, tmp_path / "c", Shares(), Fingerprints(), seed=1)
+    assert other.rows != first.rows
+
+
+ITEM = "A train leaves at 12:30 with 250 people on board, and 17 of them get off at the next stop. How many stay?"
+COPIES = {
+    "exact": ITEM,
+    "cased": ITEM.upper(),
+    "reformatted": ITEM.replace(" ", "\n  ").replace(",", " --").replace(".", "!"),
+    "other digits": ITEM.translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")),
+    "other numbers": ITEM.replace("250", "1,999").replace("17", "3"),
+    "inside": f"Please answer this. {ITEM} Think step by step.",
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_copy_of_a_benchmark_is_taken_out_of_training_and_listed(tmp_path, name):
+    length, hashes = item_fingerprints(ITEM)
+    copy = row(COPIES[name])
+    done = split_rows([*some(60), copy], tmp_path, Shares(1, 0, 0, 0), Fingerprints(frozenset(hashes), (length,)))
+    assert done.contaminated == (copy.id,)
+    assert copy.id in (tmp_path / "contaminated.txt").read_text()
+    assert done.rows == {"train": 60}
+
+
+def test_short_items_count_as_a_whole_and_the_shortest_not_at_all():
+    length, hashes = item_fingerprints("What is the capital of France?")
+    assert (length, len(hashes)) == (6, 1)
+    assert hashes <= ngram_fingerprints("Tell me: what is the CAPITAL of France, please", (6,))
+    assert item_fingerprints("Define entropy.") == (2, set())
+
+
+def test_shares_must_make_sense(tmp_path):
+    with pytest.raises(UsageError, match="sum to 1"):
+        Shares(0.5, 0.1, 0.1, 0.1)
+    with pytest.raises(UsageError, match="empty"):
+        split_rows(some(2), tmp_path, Shares(0.25, 0.25, 0.25, 0.25), Fingerprints())
