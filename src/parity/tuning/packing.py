@@ -1,0 +1,125 @@
+"""Which rows are computed together: micro-batches of almost equal work, no token of padding more than needed.
+
+Rows of one packed line restart their positions, so none sees another (transformers builds a block-diagonal mask from
+restarting positions when no mask is given). Lines are as long as their longest row, not as the longest of all data:
+attention then costs what the rows need. All is decided before the first step, from the seed alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Lines shorter than this are filled up with more rows: tiny matrices waste a processor.
+SHORTEST_LINE = 256
+Line = tuple[int, ...]
+MicroBatch = tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Micro-batches in the order they are computed; every `per_step` of them make one optimizer step."""
+
+    batches: tuple[MicroBatch, ...]
+    per_step: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.batches) // self.per_step
+
+
+def schedule(
+    lengths: Sequence[int] | NDArray[np.int64], batch_tokens: int, micro_tokens: int, epochs: float, seed: int
+) -> Schedule:
+    """Cut shuffled rows into steps of about `batch_tokens` tokens, and each into equally many micro-batches.
+
+    A step holds whole rows; its micro-batches hold at most `micro_tokens` tokens where rows allow it. The last step of
+    a run may be smaller. Rows of a step are computed in order of length; their gradient is a sum, so order is free.
+    """
+    order = order_of(len(lengths), epochs, seed)
+    per_step = max(1, -(-batch_tokens // micro_tokens))
+    batches: list[MicroBatch] = []
+    for step in _steps(order, lengths, batch_tokens):
+        batches.extend(_micro_batches(step, lengths, per_step))
+    return Schedule(tuple(batches), per_step)
+
+
+def fixed(lengths: Sequence[int] | NDArray[np.int64], micro_tokens: int) -> tuple[MicroBatch, ...]:
+    """All rows once, longest first: how dev rows are looked at."""
+    batches: list[MicroBatch] = []
+    line_up = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    rows: list[int] = []
+    used = 0
+    for row in line_up:
+        if rows and used + int(lengths[row]) > micro_tokens:
+            batches.append(_lines(rows, lengths))
+            rows, used = [], 0
+        rows.append(row)
+        used += int(lengths[row])
+    return (*batches, _lines(rows, lengths))
+
+
+def order_of(rows: int, epochs: float, seed: int) -> list[int]:
+    """Row numbers of all epochs, each epoch in an order of its own; a part of an epoch is its beginning."""
+    order: list[int] = []
+    whole = round(epochs * rows)
+    epoch = 0
+    while len(order) < max(whole, 1):
+        random = np.random.default_rng([seed, epoch])
+        order.extend(int(row) for row in random.permutation(rows))
+        epoch += 1
+    return order[: max(whole, 1)]
+
+
+def _steps(order: list[int], lengths: Sequence[int] | NDArray[np.int64], batch_tokens: int) -> list[list[int]]:
+    steps: list[list[int]] = [[]]
+    used = 0
+    for row in order:
+        if steps[-1] and used + int(lengths[row]) > batch_tokens:
+            steps.append([])
+            used = 0
+        steps[-1].append(row)
+        used += int(lengths[row])
+    return steps
+
+
+def _micro_batches(rows: list[int], lengths: Sequence[int] | NDArray[np.int64], count: int) -> list[MicroBatch]:
+    """`count` groups of rows next to each other in length and about equal in tokens; a group may be empty."""
+    rows = sorted(rows, key=lambda row: (int(lengths[row]), row))
+    total = sum(int(lengths[row]) for row in rows)
+    groups: list[list[int]] = [[] for _ in range(count)]
+    used = 0
+    for row in rows:
+        groups[min(count - 1, used * count // max(total, 1))].append(row)
+        used += int(lengths[row])
+    return [_lines(group, lengths) for group in groups]
+
+
+def _lines(rows: list[int], lengths: Sequence[int] | NDArray[np.int64]) -> MicroBatch:
+    """Rows in as few lines as their tokens ask for, the lines about equally long."""
+    if not rows:
+        return ()
+    ordered = sorted(rows, key=lambda row: (-int(lengths[row]), row))
+    longest, total = int(lengths[ordered[0]]), sum(int(lengths[row]) for row in rows)
+    wanted = max(1, -(-total // max(SHORTEST_LINE, longest)))
+    capacity = max(longest, -(-total // wanted))
+    while len(lines := _first_fit(ordered, lengths, capacity)) > wanted:
+        capacity += max(1, capacity // 64)
+    return tuple(tuple(line) for line in lines)
+
+
+def _first_fit(ordered: list[int], lengths: Sequence[int] | NDArray[np.int64], capacity: int) -> list[list[int]]:
+    """Rows, longest first, each into the first line with room for it."""
+    lines: list[list[int]] = []
+    room: list[int] = []
+    for row in ordered:
+        length = int(lengths[row])
+        at = next((at for at, left in enumerate(room) if left >= length), None)
+        if at is None:
+            lines.append([row])
+            room.append(capacity - length)
+        else:
+            lines[at].append(row)
+            room[at] -= length
+    return lines
