@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -49,6 +50,25 @@ def default_template(value: Plain) -> str | None:
     return value if isinstance(value, str) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A conversation to render, its turns and `tools` in the form templates expect (Hugging Face's chat format).
+
+    With `prompt` the text ends where the model's answer begins, without it after the last turn.
+    """
+
+    messages: Sequence[Mapping[str, Plain]]
+    tools: Sequence[Mapping[str, Plain]] = ()
+    prompt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a template renders no text for a conversation."""
+
+    reason: str
+
+
 class Renderer:
     """Renders conversations for one template. Thread-safe; its child process is started when it is first needed."""
 
@@ -65,12 +85,23 @@ class Renderer:
             ModelError: the template is broken, refuses these messages, or takes too long or too much memory.
         """
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        asked = {"template": self._template, "messages": turns, "special_tokens": self._special_tokens}
+        answer = self.render_all([Job(turns)])[0]
+        if isinstance(answer, Refusal):
+            raise ModelError(f"The model's chat template cannot be rendered: {answer.reason}.", _TODO)
+        return answer
+
+    def render_all(self, jobs: Sequence[Job]) -> list[str | Refusal]:
+        """The text of every job, or why the template refuses it, in the jobs' order; one trip to the child process."""
+        asked = {
+            "template": self._template,
+            "special_tokens": self._special_tokens,
+            "jobs": [{"messages": job.messages, "tools": job.tools, "prompt": job.prompt} for job in jobs],
+        }
         with self._lock:
-            answer = self._ask(json.dumps(asked).encode() + b"\n")
-        if "refused" in answer:
-            raise ModelError(f"The model's chat template cannot be rendered: {answer['refused']}.", _TODO)
-        return answer["text"]
+            answers = self._ask(json.dumps(asked).encode() + b"\n")
+        if isinstance(answers, Refusal):
+            return [answers] * len(jobs)
+        return [Refusal(answer["refused"]) if "refused" in answer else answer["text"] for answer in answers]
 
     def close(self) -> None:
         """End the child process; rendering again starts another."""
@@ -82,21 +113,21 @@ class Renderer:
                 if pipe is not None:
                     pipe.close()
 
-    def _ask(self, line: bytes) -> dict[str, str]:
+    def _ask(self, line: bytes) -> list[dict[str, str]] | Refusal:
         worker = self._worker = self._worker or _start()
         assert worker.stdin is not None
         assert worker.stdout is not None
         try:
             worker.stdin.write(line)
             worker.stdin.flush()
-            answer: dict[str, str] = json.loads(_read_line(worker.stdout, time.monotonic() + self._limit_s))
+            answers: list[dict[str, str]] = json.loads(_read_line(worker.stdout, time.monotonic() + self._limit_s))
         except TimeoutError:
             self.close()
-            return {"refused": f"it takes longer than {self._limit_s:g} seconds"}
+            return Refusal(f"it takes longer than {self._limit_s:g} seconds")
         except (OSError, ValueError):
             self.close()
-            return {"refused": "it ended the process it is rendered in, most likely for want of memory"}
-        return answer
+            return Refusal("it ended the process it is rendered in, most likely for want of memory")
+        return answers
 
 
 def _start() -> "subprocess.Popen[bytes]":
