@@ -32,7 +32,11 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def base(tokenizer, tmp_path_factory):
-    return family_folder("llama-2", tmp_path_factory.mktemp("base") / "model", tokenizer)
+    folder = family_folder("llama-2", tmp_path_factory.mktemp("base") / "model", tokenizer)
+    # Its chat template ends turns with <|im_end|>, where it must also stop.
+    stops = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")]
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stops}))
+    return folder
 
 
 @pytest.fixture(scope="session")

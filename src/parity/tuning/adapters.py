@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _STACKED = 3  # dimensions of a fused weight: experts, rows, columns
+_REWARD_HEAD = "score"  # new in a reward model, and trained whole
 _OLD_EXPERT_NAMES = ("gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj")
 
 
@@ -49,7 +50,7 @@ def find_targets(model: "PreTrainedModel") -> Targets:
     routers = _routers(model)
     linear = []
     for name, module in model.named_modules():
-        if module is head or name in routers or not _is_linear(module):
+        if module is head or name in (*routers, _REWARD_HEAD) or not _is_linear(module):
             continue
         linear.append(name)
     experts = [name for name, weight in model.named_parameters() if weight.dim() == _STACKED and ".experts." in name]
@@ -90,7 +91,7 @@ def lora_config(
         use_dora=weights == "dora",
         target_modules=modules,
         target_parameters=[*parameters, *fused] or None,
-        modules_to_save=["score"] if task == "SEQ_CLS" else None,
+        modules_to_save=[_REWARD_HEAD] if task == "SEQ_CLS" else None,
     )
 
 

@@ -65,7 +65,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         raise ModelError(f"The tokenizer of {folder} has no end-of-text token.", "Set eos_token and save it again.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def number_type(precision: str, weights: Weights, method: Method) -> torch.dtype:
@@ -114,6 +114,7 @@ def load(
     task = "SEQ_CLS" if method == "reward" else "CAUSAL_LM"
     config = lora_config(model, weights, rank, experts, task)
     if weights == "qlora":
+        _keep_packing(model)
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     set_seed(seed)
     adapted: Any = get_peft_model(model, config)
@@ -154,8 +155,16 @@ def _stored(folder: Path, weights: Weights, dtype: torch.dtype, method: Method) 
     return model
 
 
+def _keep_packing(model: "PreTrainedModel") -> None:
+    """On a CPU bitsandbytes 0.50 packs weights anew when a model is first asked without gradients, as at the first look
+    at dev: scales are rounded to bf16, training would go on with other weights, and widths must divide by 64."""
+    layers: list[Any] = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+
+
 def _check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = len(model.get_input_embeddings().weight)  # type: ignore[arg-type]
     if len(tokenizer) > rows:
         raise ModelError(
             f"The tokenizer of {folder} has {len(tokenizer):,} ids, the model {rows:,} embeddings.",

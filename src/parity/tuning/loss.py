@@ -17,7 +17,7 @@ class _ChunkedLoss(torch.autograd.Function):
     """Weighted sum of -log p(label): hidden [T x H], head weight [V x H], bias [V] or None, labels [T], weights [T]."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, weights: Tensor
     ) -> Tensor:
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]

@@ -19,6 +19,7 @@ from parity.errors import ModelError
 from parity.files import read_object
 from parity.models.merge import merge_adapter
 from parity.tuning.loading import base_folder
+from parity.tuning.quiet import quiet
 
 Progress = Callable[[str, int, int], None]
 _PROBE_ROWS, _PROBE_TOKENS = 4, 32
@@ -53,8 +54,9 @@ def merge(base: str | None, adapter: Path, folder: Path, on_progress: Progress |
         ModelError: a part is missing or broken, they do not belong together, or the merged model says something else.
     """
     source = base_folder(base or named_base(adapter))
-    changed, tensors = merge_folders(source, adapter, folder, on_progress)
-    apart, moved, agree, limit = _compared(source, adapter, folder)
+    with quiet():
+        changed, tensors = merge_folders(source, adapter, folder, on_progress)
+        apart, moved, agree, limit = _compared(source, adapter, folder)
     if apart > limit:
         raise ModelError(
             f"{folder} differs from base and adapter by {apart:.3g} nats, more than {limit:g}.",

@@ -38,9 +38,12 @@ def schedule(
     a run may be smaller. Rows of a step are computed in order of length; their gradient is a sum, so order is free.
     """
     order = order_of(len(lengths), epochs, seed)
-    per_step = max(1, -(-batch_tokens // micro_tokens))
+    # No step holds more than an epoch, so a batch larger than the data is a pass over it.
+    passes = [order[start : start + len(lengths)] for start in range(0, len(order), max(1, len(lengths)))]
+    step_tokens = min(batch_tokens, sum(map(int, lengths)))
+    per_step = max(1, -(-step_tokens // micro_tokens))
     batches: list[MicroBatch] = []
-    for step in _steps(order, lengths, batch_tokens):
+    for step in (step for epoch in passes for step in _steps(epoch, lengths, batch_tokens)):
         batches.extend(_micro_batches(step, lengths, per_step))
     return Schedule(tuple(batches), per_step)
 

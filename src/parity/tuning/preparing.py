@@ -13,24 +13,14 @@ import numpy as np
 from datasets import Dataset
 
 from parity.core.digests import digest
+from parity.files import digest_file
 from parity.tuning.collating import PackedCollator
 from parity.tuning.defaults import Facts, Resolved, resolve
 from parity.tuning.outputs import Used
 from parity.tuning.packing import Schedule, fixed, order_of, schedule
-from parity.tuning.reading import (
-    Pair,
-    Task,
-    Thumb,
-    data_digest,
-    read_pairs,
-    read_rows,
-    read_tasks,
-    read_thumbs,
-    source_files,
-    within,
-)
+from parity.tuning.reading import Source, source_files, within
 from parity.tuning.recipe import AUTO, RL_METHODS, TEXT_METHODS, Plan
-from parity.tuning.tokens import Row, Tokens, gather, held_out, select
+from parity.tuning.tokens import Pair, Thumb, Tokens, gather, held_out, select
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -71,31 +61,31 @@ class Shape:
     context_tokens: int | None
 
 
-def prepare(plan: Plan, tokenizer: "PreTrainedTokenizerBase", shape: Shape) -> Prepared:
+def prepare(plan: Plan, source: Source, shape: Shape) -> Prepared:
     """Read, check and order the rows of a plan.
 
     Raises:
         DataError: rows that are broken, too long, or of the wrong form; all are named.
     """
     if plan.recipe.method in TEXT_METHODS:
-        return _text(plan, tokenizer, shape)
+        return _text(plan, source, shape)
     if plan.recipe.method in RL_METHODS:
-        return _tasks(plan, tokenizer, shape)
-    return _preferences(plan, tokenizer, shape)
+        return _tasks(plan, source, shape)
+    return _preferences(plan, source, shape)
 
 
-def _text(plan: Plan, tokenizer: "PreTrainedTokenizerBase", shape: Shape) -> Prepared:
+def _text(plan: Plan, source: Source, shape: Shape) -> Prepared:
     recipe = plan.recipe
     train_file, dev_file = source_files(plan.data, plan.dev)
     given = recipe.length_tokens != AUTO
     longest = min(_TEXT_BLOCK, shape.context_tokens or _TEXT_BLOCK)
     block = int(recipe.length_tokens) if recipe.length_tokens != AUTO else longest
-    rows = read_rows(train_file, recipe.method, tokenizer, block)
+    rows = source.rows(train_file, recipe.method, block)
     resolved = resolve(recipe, _facts(shape, [len(row.ids) for row in rows]))
     rows, left = within(rows, resolved.length_tokens, train_file, given)
     tokens = gather(rows, str(train_file))
     if dev_file is not None:
-        other = read_rows(dev_file, recipe.method, tokenizer, block)
+        other = source.rows(dev_file, recipe.method, block)
         dev_tokens = gather(within(other, shape.context_tokens or _NO_LIMIT, dev_file, True)[0], str(dev_file))
     else:
         dev_rows = held_out(tokens.names, recipe.seed)
@@ -109,7 +99,7 @@ def _text(plan: Plan, tokenizer: "PreTrainedTokenizerBase", shape: Shape) -> Pre
         resolved,
         _packed(planned.batches, False),
         _packed(looked, True) if looked else None,
-        PackedCollator(tokens, _pad(tokenizer), recipe.prompt_loss, dev_tokens),
+        PackedCollator(tokens, _pad(source.tokenizer), recipe.prompt_loss, dev_tokens),
         planned.steps,
         1,
         planned.per_step,
@@ -144,17 +134,17 @@ def _step_tokens(planned: Schedule, tokens: Tokens) -> tuple[int, ...]:
     return tuple(sum(sums[at : at + planned.per_step]) for at in range(0, len(sums), planned.per_step))
 
 
-def _preferences(plan: Plan, tokenizer: "PreTrainedTokenizerBase", shape: Shape) -> Prepared:
+def _preferences(plan: Plan, source: Source, shape: Shape) -> Prepared:
     recipe = plan.recipe
     train_file, dev_file = source_files(plan.data, plan.dev)
-    read: Callable[..., list[Any]] = read_thumbs if recipe.method == "kto" else read_pairs
-    rows = read(train_file, tokenizer)
+    read: Callable[[Path], list[Any]] = source.thumbs if recipe.method == "kto" else source.pairs
+    rows = read(train_file)
     # A pair is computed as two rows, a rated answer twice for its KL.
     resolved = resolve(recipe, _facts(shape, [2 * row.tokens for row in rows]))
     length = resolved.length_tokens if recipe.length_tokens != AUTO else max(2, resolved.length_tokens // 2)
     rows, left = within(rows, length, train_file, recipe.length_tokens != AUTO)
     if dev_file is not None:
-        dev_rows, _ = within(read(dev_file, tokenizer), shape.context_tokens or _NO_LIMIT, dev_file, True)
+        dev_rows, _ = within(read(dev_file), shape.context_tokens or _NO_LIMIT, dev_file, True)
     else:
         chosen = held_out(tuple(row.id for row in rows), recipe.seed)
         dev_rows = [row for at, row in enumerate(rows) if at in chosen]
@@ -203,10 +193,10 @@ def _columns(rows: Sequence[Pair | Thumb], method: str, size: int) -> Dataset:
     return Dataset.from_dict(found)
 
 
-def _tasks(plan: Plan, tokenizer: "PreTrainedTokenizerBase", shape: Shape) -> Prepared:
+def _tasks(plan: Plan, source: Source, shape: Shape) -> Prepared:
     recipe = plan.recipe
     train_file, _ = source_files(plan.data, None)
-    tasks = read_tasks(train_file, tokenizer)
+    tasks = source.tasks(train_file)
     longest = max(task.tokens for task in tasks)
     room = min(longest + _ANSWER_TOKENS, shape.context_tokens or longest + _ANSWER_TOKENS)
     resolved = resolve(recipe, _facts(shape, [room] * len(tasks)))
@@ -251,9 +241,9 @@ def _pad(tokenizer: "PreTrainedTokenizerBase") -> int:
 def _used(train: Path, dev: Path | None, tokens: Tokens, dev_tokens: Tokens, left: tuple[str, ...], order: str) -> Used:
     return Used(
         train.name,
-        data_digest(train),
+        digest_file(train),
         dev.name if dev else None,
-        data_digest(dev) if dev else None,
+        digest_file(dev) if dev else None,
         len(tokens),
         len(dev_tokens),
         int(np.sum(tokens.lengths)),
@@ -267,10 +257,7 @@ def _used_rows(
     train: Path, dev: Path | None, rows: Sequence[Any], dev_rows: Sequence[Any], left: tuple[str, ...], order: str
 ) -> Used:
     learned = sum(row.tokens - len(row.prompt) for row in rows)
-    digests = (data_digest(train), data_digest(dev) if dev else None)
+    digests = (digest_file(train), digest_file(dev) if dev else None)
     total = sum(row.tokens for row in rows)
     name = dev.name if dev else None
     return Used(train.name, digests[0], name, digests[1], len(rows), len(dev_rows), total, learned, left, order)
-
-
-__all__ = ["Prepared", "Row", "Shape", "Task", "answer_tokens", "prepare"]

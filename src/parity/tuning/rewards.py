@@ -11,7 +11,7 @@ from typing import Any
 from parity.errors import UsageError, did_you_mean
 from parity.marking import text
 
-Reward = Callable[..., list[float]]
+Reward = Callable[..., list[float | None]]
 _PATTERN = "pattern:"
 _MARKERS: Mapping[str, Callable[[str, tuple[str, ...]], float]] = {
     "exact": lambda answer, targets: text.exact(answer, targets).value,
@@ -54,7 +54,7 @@ def from_function(judge: Callable[[str, tuple[str, ...]], float], name: str = "r
 
 
 def _by_target(judge: Callable[[str, tuple[str, ...]], float], name: str) -> Reward:
-    def reward(completions: list[str], targets: list[list[str]], **_: Any) -> list[float]:
+    def reward(completions: list[str], targets: list[list[str]], **_: Any) -> list[float | None]:
         return [judge(answer, tuple(wanted)) for answer, wanted in zip(completions, targets, strict=True)]
 
     reward.__name__ = name
@@ -69,7 +69,7 @@ def _model(folder: Path, prompt_ids: Mapping[str, list[int]]) -> Reward:
 
     model = load_reward_model(folder)
 
-    def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
+    def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float | None]:
         rows = [[*prompt_ids[prompt], *ids] for prompt, ids in zip(prompts, completion_ids, strict=True)]
         with torch.inference_mode():
             return [model.score(row) for row in rows]

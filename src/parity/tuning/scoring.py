@@ -11,7 +11,7 @@ import torch
 from parity.errors import ModelError
 from parity.stats.intervals import wilson
 from parity.tuning.loading import base_folder
-from parity.tuning.reading import Pair
+from parity.tuning.tokens import Pair
 
 
 @dataclass(frozen=True, slots=True)

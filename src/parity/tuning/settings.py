@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trl import DPOConfig, GRPOConfig, KTOConfig, RewardConfig, RLOOConfig, SFTConfig
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.kto_config import KTOConfig
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.rloo_config import RLOOConfig
+from trl.trainer.sft_config import SFTConfig
 
 from parity.tuning.preparing import GENERATIONS, Prepared, answer_tokens
 from parity.tuning.recipe import Plan
@@ -32,7 +37,7 @@ def arguments(plan: Plan, prepared: Prepared, checkpointing: bool) -> Any:
             router_aux_loss_coef=None if recipe.weights == "full" else 0.0,
         )
     at_once = prepared.rows_at_once
-    rows = {"per_device_train_batch_size": at_once, "per_device_eval_batch_size": at_once}
+    rows: dict[str, Any] = {"per_device_train_batch_size": at_once, "per_device_eval_batch_size": at_once}
     if recipe.method == "dpo":
         return DPOConfig(**common, **rows, beta=resolved.beta, max_length=None)
     if recipe.method == "kto":
@@ -72,7 +77,8 @@ def _common(plan: Plan, prepared: Prepared, checkpointing: bool) -> dict[str, An
         "data_seed": recipe.seed,
         "bf16": False,
         "fp16": False,
-        "gradient_checkpointing": checkpointing,
+        "gradient_checkpointing": checkpointing,  # TRL reads the old name, transformers the new one
+        "activation_checkpointing": checkpointing,
         "logging_strategy": "steps",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,

@@ -23,6 +23,52 @@ class Row:
     ids: tuple[int, ...]
     labels: tuple[int, ...]
 
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One prompt, the better answer and the worse, as token ids."""
+
+    id: str
+    prompt: tuple[int, ...]
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """One answer and whether people liked it."""
+
+    id: str
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+    label: bool
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt) + len(self.completion)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A prompt whose answers are rewarded; `text` names it, `targets` is what a marker compares with."""
+
+    id: str
+    prompt: tuple[int, ...]
+    text: str
+    targets: tuple[str, ...]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt)
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:

@@ -14,7 +14,12 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 from typing import Any  # noqa: E402
 
 from torch import Tensor  # noqa: E402
-from trl import DPOTrainer, GRPOTrainer, KTOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer  # noqa: E402
+from trl.trainer.dpo_trainer import DPOTrainer  # noqa: E402
+from trl.trainer.grpo_trainer import GRPOTrainer  # noqa: E402
+from trl.trainer.kto_trainer import KTOTrainer  # noqa: E402
+from trl.trainer.reward_trainer import RewardTrainer  # noqa: E402
+from trl.trainer.rloo_trainer import RLOOTrainer  # noqa: E402
+from trl.trainer.sft_trainer import SFTTrainer  # noqa: E402
 
 from parity.tuning.loss import next_token_loss  # noqa: E402
 
@@ -22,7 +27,12 @@ from parity.tuning.loss import next_token_loss  # noqa: E402
 _HEAD_TRAITS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")
 
 
-class TextTrainer(SFTTrainer):  # type: ignore[misc]
+def model_config(model: Any) -> Any:
+    """The configuration of a model, wrapped in adapters or not."""
+    return model.config
+
+
+class TextTrainer(SFTTrainer):
     """Next-token training on packed micro-batches (pretrain, continue, sft).
 
     `dev_share`: micro-batches of dev a learned token of dev, so that their mean is the mean over tokens.
@@ -31,14 +41,14 @@ class TextTrainer(SFTTrainer):  # type: ignore[misc]
     dev_share: float = 0.0
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["lines", "dev"]
+        self._signature_columns = ["lines", "dev"]  # type: ignore[assignment]
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Sum of the micro-batch's losses over the learned tokens of the whole step: exact under accumulation."""
         weights = inputs.pop("token_weights", None)
-        plain = not any(getattr(self.model.config, trait, None) for trait in _HEAD_TRAITS)
+        plain = not any(getattr(model_config(self.model), trait, None) for trait in _HEAD_TRAITS)
         if self.aux_loss_enabled or not plain:
             if weights is not None:
                 raise NotImplementedError("prompt_loss with a capped output layer or trained routers")
@@ -69,15 +79,15 @@ class _AsGiven:
         return dataset
 
 
-class DpoTrainer(_AsGiven, DPOTrainer):  # type: ignore[misc]
+class DpoTrainer(_AsGiven, DPOTrainer):
     """Direct preference optimization on tokenized pairs."""
 
 
-class KtoTrainer(_AsGiven, KTOTrainer):  # type: ignore[misc]
+class KtoTrainer(_AsGiven, KTOTrainer):
     """KTO on tokenized answers with a thumb up or down; the mismatched answers for its KL come with the rows."""
 
 
-class RewardModelTrainer(_AsGiven, RewardTrainer):  # type: ignore[misc]
+class RewardModelTrainer(_AsGiven, RewardTrainer):
     """A reward model from tokenized pairs."""
 
 
@@ -90,9 +100,9 @@ class _PromptIds:
         return [self.prompt_ids[prompt] for prompt in prompts], None, {}
 
 
-class GrpoTrainer(_PromptIds, GRPOTrainer):  # type: ignore[misc]
+class GrpoTrainer(_PromptIds, GRPOTrainer):
     """GRPO on tokenized prompts."""
 
 
-class RlooTrainer(_PromptIds, RLOOTrainer):  # type: ignore[misc]
+class RlooTrainer(_PromptIds, RLOOTrainer):
     """RLOO on tokenized prompts."""

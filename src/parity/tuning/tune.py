@@ -1,9 +1,6 @@
 """The verb: a plan in, an adapter or a model out, all on disk as it comes; the same call goes on after a stop."""
 
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,8 @@ from parity.tuning.outputs import (
     write_manifest,
 )
 from parity.tuning.preparing import MICRO_TOKENS, Prepared, Shape, prepare
+from parity.tuning.quiet import quiet
+from parity.tuning.reading import Source
 from parity.tuning.recipe import RL_METHODS, TEXT_METHODS, Plan, check_plan
 from parity.tuning.resuming import claim, last_checkpoint, run_key
 from parity.tuning.rewards import Reward, find_reward
@@ -70,14 +69,15 @@ def tune(plan: Plan, on_step: OnStep | None = None, reward: Reward | None = None
     if plan.devices > 1 and not torch.distributed.is_initialized():
         from parity.tuning.launching import launch
 
-        launch(plan)
-    return _tune(plan, on_step, reward)
+        launch(plan)  # what it leaves is read below, as of any finished run
+    with quiet():
+        return _tune(plan, on_step, reward)
 
 
 def _tune(plan: Plan, on_step: OnStep | None, reward: Reward | None) -> Tuned:
     folder = base_folder(plan.base)
     tokenizer = load_tokenizer(folder)
-    prepared = prepare(plan, tokenizer, _shape(folder))
+    prepared = prepare(plan, Source(tokenizer, folder), _shape(folder))
     dtype = number_type(plan.precision, plan.recipe.weights, plan.recipe.method)
     memory = preflight(folder, _step(plan, prepared, dtype), plan.checkpointing)
     recompute = memory.checkpointing if memory else plan.checkpointing == "on"
@@ -87,15 +87,14 @@ def _tune(plan: Plan, on_step: OnStep | None, reward: Reward | None) -> Tuned:
     curve = Curve(plan.out / "curve.jsonl")
     if (done := read_manifest(plan.out)) is not None:
         return _finished(plan, done, curve)
-    with _quiet():
-        recipe = plan.recipe
-        loaded = load(folder, recipe.method, recipe.weights, recipe.rank, recipe.experts, dtype, recipe.seed)
-        begun = last_checkpoint(plan.out)
-        before = curve.cut(int(begun.name.rpartition("-")[2])) if begun else curve.cut(0)
-        watcher = Watcher(curve, prepared.step_tokens, on_step, before)
-        trainer = _trainer(plan, prepared, loaded, watcher, recompute, reward)
-        with interruptible(watcher):
-            trainer.train(resume_from_checkpoint=str(begun) if begun else None)
+    recipe = plan.recipe
+    loaded = load(folder, recipe.method, recipe.weights, recipe.rank, recipe.experts, dtype, recipe.seed)
+    begun = last_checkpoint(plan.out)
+    before = curve.cut(int(begun.name.rpartition("-")[2])) if begun else curve.cut(0)
+    watcher = Watcher(curve, prepared.step_tokens, on_step, before)
+    trainer = _trainer(plan, prepared, loaded, watcher, recompute, reward)
+    with interruptible(watcher):
+        trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     resumed = int(begun.name.rpartition("-")[2]) if begun else None
     tuned = _tuned(plan, prepared, loaded, curve, memory, resumed)
     if watcher.interrupted and trainer.state.global_step < prepared.steps:
@@ -193,13 +192,13 @@ def _write(
 
     if plan.keep == "merged" and loaded.adapters:
         adapter = plan.out / "adapter"
-        loaded.model.save_pretrained(adapter)
+        loaded.model.save_pretrained(str(adapter))
         merge_folders(folder, adapter, plan.out / "merged")
         for path in (plan.out / "merged").iterdir():
             path.replace(plan.out / path.name)
         (plan.out / "merged").rmdir()
     else:
-        loaded.model.save_pretrained(plan.out)
+        loaded.model.save_pretrained(str(plan.out))
     loaded.tokenizer.save_pretrained(plan.out)
     best, dev = _best(trainer)
     points = tuned.points
@@ -246,21 +245,3 @@ def _finished(plan: Plan, done: dict[str, Any], curve: Curve) -> Tuned:
         None,
         resumed_from=done["steps"],
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Libraries speak through Parity: their bars and warnings are off while it trains."""
-    import datasets
-    from transformers.utils import logging
-
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)

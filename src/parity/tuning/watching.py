@@ -97,7 +97,7 @@ def _line(point: Point) -> str:
     return json.dumps({**row, "metrics": dict(point.metrics)}) + "\n"
 
 
-class Watcher(TrainerCallback):  # type: ignore[misc]
+class Watcher(TrainerCallback):
     """Writes the curve, tells people, stops after Ctrl-C with a checkpoint, and refuses to go on with NaN."""
 
     def __init__(
@@ -122,9 +122,8 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
             control.should_save = control.should_training_stop = True
         return control
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        logs: dict[str, float] = given["logs"]
         if not state.is_world_process_zero:
             return
         if "eval_loss" in logs:
