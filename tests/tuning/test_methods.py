@@ -121,6 +121,7 @@ def test_refusals_are_seen():
     assert not any(map(is_refusal, ("You can't miss it.", "Sorry for the delay. It is 7.", "The sum is 7.")))
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_curve_of_one(planned):
     recipe = {"epochs": 1, "batch_tokens": 200}
     one = tune(planned("one", **recipe))

@@ -16,6 +16,7 @@ from parity.tuning.recipe import Plan, Recipe, check_plan, read_plan
 if TYPE_CHECKING:
     from parity.tuning.tune import Tuned
     from parity.tuning.watching import OnStep
+    from parity.workflows.sweeps import Trial
 
 
 @Parameter(name="*")
@@ -67,6 +68,8 @@ def tune(
     spec: Annotated[TuneOptions | None, Parameter(name="*")] = None,
     *,
     recipe: Annotated[Recipe | None, Parameter(name="*")] = None,
+    sweep: str | None = None,
+    workspace: Path = Path(".parity"),
     explain: Annotated[bool, Parameter(negative="")] = False,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -76,6 +79,11 @@ def tune(
 
     Parameters
     ----------
+    sweep
+        Choose the learning rate by the score on a benchmark (a name, or a TOML file of your own items: see
+        docs/benchmarks.md), which must hold neither training rows nor the items of your proof.
+    workspace
+        Folder that keeps the answers of a sweep.
     explain
         Say what every default is and where it comes from, and train nothing.
     json_
@@ -90,18 +98,34 @@ def tune(
         draw(defaults_page(EXPLAINED), screen())
         return 0
     plan = _plan(spec or TuneOptions(), recipe or Recipe())
-    from parity.tuning.tune import tune as train
-
     with _showing(not json_) as on_step:
-        found = train(plan, on_step)
+        found, trials = _train(plan, sweep, workspace, on_step)
     written = write_curve(found)
     if json_:
-        sys.stdout.write(json.dumps(tuned_json(found), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(tuned_json(found, trials), ensure_ascii=False) + "\n")
     else:
         console = screen()
-        draw(tuned_page(found), console)
+        draw(tuned_page(found, trials), console)
         console.print(f"\nWritten: {found.out}, {written}")
     return _code(found)
+
+
+def _train(plan: Plan, benchmark: str | None, workspace: Path, on_step: "OnStep") -> "tuple[Tuned, tuple[Trial, ...]]":
+    from parity.tuning.tune import tune as train
+
+    if benchmark is None:
+        return train(plan, on_step), ()
+    from parity.benchmarks.catalog import open_benchmark
+    from parity.store import Workspace
+    from parity.workflows.sweeps import sweep, task_score
+
+    items = open_benchmark(benchmark)
+    kept = Workspace(workspace)
+    try:
+        found = sweep(plan, task_score(items, kept), on_step=on_step)
+    finally:
+        kept.close()
+    return found.tuned, found.trials
 
 
 def _code(found: "Tuned") -> int:

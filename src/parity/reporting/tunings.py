@@ -1,8 +1,8 @@
 """How a training, a merge and a difference read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from parity.core.digests import Plain, plain
 from parity.files import write_atomic
@@ -24,14 +24,27 @@ def defaults_page(rows: Iterable[tuple[str, str, str]]) -> Page:
     return Page("What a recipe does unless told otherwise", (Table(("field", "default", "why"), tuple(rows)),))
 
 
-def tuned_page(found: "Tuned") -> Page:
-    """What was trained, how far the loss fell, which weights carry adapters, the curve."""
+class TrialLike(Protocol):
+    """One run of a sweep, made in a room above this one."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def dev_loss(self) -> float | None: ...
+
+
+def tuned_page(found: "Tuned", trials: Sequence[TrialLike] = ()) -> Page:
+    """What was trained, how far the loss fell, which weights carry adapters, the curve; trials of a sweep first."""
     first, last = found.points[0], found.points[-1]
     if found.stopped_at is not None:
         said = Sentence(f"Stopped and saved at step {found.stopped_at:,} of {found.steps:,}.", "yellow")
     else:
         said = Sentence(f"Done: {last.step:,} steps, {last.tokens:,} tokens in {found.seconds:,.0f} s.", "green")
-    blocks: list[Block] = [said]
+    blocks: list[Block] = [*_trials(trials), said]
     if found.resumed_from:
         blocks.append(Sentence(f"Went on from step {found.resumed_from:,}."))
     loss = f"Loss {first.loss:.4f} at the first step, {last.loss:.4f} at the last"
@@ -58,9 +71,22 @@ def tuned_page(found: "Tuned") -> Page:
     return Page(f"Tuned: {found.out}", tuple(blocks))
 
 
-def tuned_json(found: "Tuned") -> dict[str, Plain]:
+def _trials(trials: Sequence[TrialLike]) -> list[Block]:
+    if not trials:
+        return []
+    losses = ["" if row.dev_loss is None else f"{row.dev_loss:.4f}" for row in trials]
+    rows = [
+        (f"{row.learning_rate:.3g}", percent(row.share), percent(row.score), loss)
+        for row, loss in zip(trials, losses, strict=True)
+    ]
+    said = f"{trials[-1].learning_rate:.3g} was chosen by the score on the task."
+    return [Table(("learning rate", "of the epochs", "score", "dev loss"), tuple(rows)), Sentence(said)]
+
+
+def tuned_json(found: "Tuned", trials: Sequence[TrialLike] = ()) -> dict[str, Plain]:
     """The same in nats, tokens and seconds."""
     return {
+        "trials": [plain(trial) for trial in trials],
         "out": str(found.out),
         "steps": found.steps,
         "stopped_at": found.stopped_at,

@@ -4,24 +4,17 @@ Subclasses, never patches: what TRL does to data is overridden, what it does to 
 locked in pyproject.
 """
 
-import os
+from typing import Any
 
-# Before TRL is imported: it counts its users unless told not to.
-for _name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
-    os.environ.setdefault(_name, "1")
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+from torch import Tensor
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.kto_trainer import KTOTrainer
+from trl.trainer.reward_trainer import RewardTrainer
+from trl.trainer.rloo_trainer import RLOOTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
-from typing import Any  # noqa: E402
-
-from torch import Tensor  # noqa: E402
-from trl.trainer.dpo_trainer import DPOTrainer  # noqa: E402
-from trl.trainer.grpo_trainer import GRPOTrainer  # noqa: E402
-from trl.trainer.kto_trainer import KTOTrainer  # noqa: E402
-from trl.trainer.reward_trainer import RewardTrainer  # noqa: E402
-from trl.trainer.rloo_trainer import RLOOTrainer  # noqa: E402
-from trl.trainer.sft_trainer import SFTTrainer  # noqa: E402
-
-from parity.tuning.loss import next_token_loss  # noqa: E402
+from parity.tuning.loss import next_token_loss
 
 # Configurations whose output layer does more than multiply: TRL's own fused loss knows them, ours does not.
 _HEAD_TRAITS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")

@@ -69,9 +69,20 @@ def tune(plan: Plan, on_step: OnStep | None = None, reward: Reward | None = None
     if plan.devices > 1 and not torch.distributed.is_initialized():
         from parity.tuning.launching import launch
 
-        launch(plan)  # what it leaves is read below, as of any finished run
+        launch(plan, on_step)  # what it leaves is read below, as of any finished run
     with quiet():
         return _tune(plan, on_step, reward)
+
+
+def resolved_rate(plan: Plan) -> float:
+    """The learning rate a plan would train with.
+
+    Raises:
+        UsageError, ModelError, DataError: as `tune`.
+    """
+    check_plan(plan)
+    folder = base_folder(plan.base)
+    return prepare(plan, Source(load_tokenizer(folder), folder), _shape(folder)).resolved.learning_rate
 
 
 def _tune(plan: Plan, on_step: OnStep | None, reward: Reward | None) -> Tuned:

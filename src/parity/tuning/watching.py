@@ -37,10 +37,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Progress for people. `tokens_per_s` and `seconds_left` None until they are known."""
+    """Progress for people. `tokens_per_s` and `seconds_left` None until they are known, `steps` in other processes."""
 
     step: int
-    steps: int
+    steps: int | None
     loss: float
     tokens_per_s: float | None
     seconds_left: float | None
