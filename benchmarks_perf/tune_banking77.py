@@ -20,14 +20,15 @@ from parity.tuning.tune import tune
 VOCABULARY, WIDTH, LAYERS, HEADS, CONTEXT = 2_500, 256, 4, 4, 160
 SEPARATOR = " =>"
 BLANK = "_"
+DEV_SHARE = 40  # one row in so many is dev
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How much is trained. `copies`: how often a row is seen while it is tuned, each time masked anew."""
 
-    pretrain_epochs: float = 4.0
-    copies: int = 14
+    pretrain_epochs: float = 5.0
+    copies: int = 20
     masked: float = 0.12
     prompt_loss: float = 0.1
     pretrain_rate: float = 1.2e-3
@@ -80,7 +81,7 @@ def write(rows: Iterable[dict[str, str]], path: Path) -> Path:
 def train(data: Path, folder: Path, settings: Settings) -> tuple[Path, Path, float]:
     """Pretrain, then tune; returns the base, the tuned model, and the seconds both took."""
     rows = read(data / "train.csv", settings.rows)
-    dev, train_rows = rows[: len(rows) // 20], rows[len(rows) // 20 :]
+    dev, train_rows = rows[: len(rows) // DEV_SHARE], rows[len(rows) // DEV_SHARE :]
     empty = model_folder(train_rows, folder / "empty")
     began = time.monotonic()
     base, tuned = folder / "base", folder / "tuned"
@@ -162,7 +163,7 @@ def with_adapter(data: Path, folder: Path, base: Path, settings: Settings, copie
     """The same base tuned with LoRA on a share of the copies, asked the same test rows."""
     rows = read(data / "train.csv", settings.rows)
     dice = random.Random(0)
-    train_rows = rows[len(rows) // 20 :]
+    train_rows = rows[len(rows) // DEV_SHARE :]
     asked = write(
         (
             {"prompt": masked(row.text, settings.masked, dice) + SEPARATOR, "completion": row.answer}

@@ -29,7 +29,7 @@ class Job:
     batch_tokens: int
     length_tokens: int
     rank: int = 16
-    rate: float = 2e-4
+    rate: float = 2e-3
     steps: int = 4
     memory: bool = False
 
