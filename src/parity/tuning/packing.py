@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from parity.curation.packing import pack
+from parity.curation.packing import Pack, pack
 
 # Lines shorter than this are filled up with more rows. Longer ones make attention compare tokens that never meet: with
 # rows of 20 tokens, lines of 256 took 1.8 times as long a token as lines of 64.
 SHORTEST_LINE = 64
+# As many tokens in a line make attention as dear as all matrices: 6 widths of a model (4 L h against 24 h^2), of 1,024.
+ATTENTION_TOKENS = 6_144
 Line = tuple[int, ...]
 MicroBatch = tuple[Line, ...]
 
@@ -103,12 +105,25 @@ def _micro_batches(rows: list[int], lengths: Sequence[int] | NDArray[np.int64], 
 
 
 def _lines(rows: list[int], lengths: Sequence[int] | NDArray[np.int64]) -> MicroBatch:
-    """Rows in as few lines as their tokens ask for, the lines about equally long."""
+    """Rows in the lines that cost least: many short ones leave padding, few long ones compare more tokens."""
     if not rows:
         return ()
     sizes = [int(lengths[row]) for row in rows]
-    wanted = max(1, -(-sum(sizes) // max(SHORTEST_LINE, *sizes)))
-    capacity = max(*sizes, -(-sum(sizes) // wanted))
-    while len(packs := pack(sizes, capacity)) > wanted:
-        capacity += max(1, capacity // 64)
+    most = max(1, -(-sum(sizes) // max(SHORTEST_LINE, *sizes)))
+    tried = (_packed(sizes, count) for count in range(1, most + 1))
+    packs = min(tried, key=_cost)
     return tuple(tuple(rows[at] for at in found.rows) for found in packs)
+
+
+def _packed(sizes: list[int], count: int) -> list[Pack]:
+    """The rows in at most `count` lines, as short as they can be."""
+    capacity = max(*sizes, -(-sum(sizes) // count))
+    while len(packs := pack(sizes, capacity)) > count:
+        capacity += max(1, capacity // 64)
+    return packs
+
+
+def _cost(packs: list[Pack]) -> float:
+    """Operations of lines, up to a factor: matrices for every token, and attention between all tokens of a line."""
+    width = max(found.tokens for found in packs)
+    return len(packs) * width * (1 + width / ATTENTION_TOKENS)
