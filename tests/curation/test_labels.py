@@ -120,9 +120,7 @@ WITH_TOOLS = (
     "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 NO_SYSTEM = CHATML.replace("{{ message.content }}", "{{ message.content if message.role != 'system' }}")
-REFUSING = (
-    "{% for m in messages %}{{ raise_exception('no') if m.role == 'system' }}{{ m.content }}<|im_end|>{% endfor %}"
-)
+REFUSING = "{% for m in messages %}{{ raise_exception(0) if m.role == 'system' }}{{ m.content }}<|im_end|>{% endfor %}"
 CUTTING = CHATML.replace("{{ message.content }}", "{{ message.content[:40] }}")
 BARE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ 'assistant: ' if add_generation_prompt }}"
 

@@ -41,6 +41,7 @@ class Dialect:
 
     `answer_end`, `call_end`: the special tokens after an answer, and after calls (None where it renders no calls).
     `answer_next`, `call_next`: the special token that the next turn begins with, where it ends the turn before.
+    `header`: what is written after a question so that the model answers.
     """
 
     parts: bool = False
@@ -52,6 +53,7 @@ class Dialect:
     call_end: str | None = None
     answer_next: str = ""
     call_next: str = ""
+    header: str = ""
 
     def job(self, turns: Sequence[Turn], tools: Sequence[str], prompt: bool) -> Job:
         return Job([self._turn(turn) for turn in turns], [json.loads(tool) for tool in tools], prompt)
@@ -89,6 +91,9 @@ def find_dialect(renderer: Renderer, run: re.Pattern[str], stops: frozenset[str]
     if isinstance(dialect, Refusal):
         return dialect
     dialect = _calling(renderer, dialect)
+    jobs = [dialect.job(_plain_probe()[:1], (), prompt) for prompt in (False, True)]
+    before, asked = (text if isinstance(text, str) else "" for text in renderer.render_all(jobs))
+    dialect = replace(dialect, header=asked.removeprefix(before) if asked.startswith(before) else "")
     dialect = replace(dialect, answer_end=_end(renderer, dialect, _plain_probe(), _SAID, run))
     if dialect.call_end is not None:
         dialect = replace(dialect, call_end=_end(renderer, dialect, _call_probe()[:2], _VALUE, run, (_PROBE_TOOL,)))

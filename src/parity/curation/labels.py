@@ -33,11 +33,15 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A sequence to train on: its token ids, the spans of them that are trained, and what is doubtful about it."""
+    """A sequence to train on: its token ids, the spans of them that are trained, and what is doubtful about it.
+
+    `turns` says for every span which turn of the row it is, counted from 0.
+    """
 
     row_id: str
     ids: tuple[int, ...]
     trained: tuple[Span, ...]
+    turns: tuple[int, ...] = (0,)
     faults: tuple[Fault, ...] = ()
 
     def __len__(self) -> int:
@@ -199,7 +203,7 @@ class Labeller:
         bos = self._tokenizer.bos_token_id
         if bos is not None and encoded.ids[:2] == (bos, bos):
             faults[Fault.DOUBLE_BOS] = None
-        return Labelled(row_id, encoded.ids, spans, tuple(faults))
+        return Labelled(row_id, encoded.ids, spans, tuple(answer.turn for answer in answers), tuple(faults))
 
     def _straddles(self, text: str, encoded: Encoded, at: int) -> bool:
         """Whether a token reaches over a position; a special one may, which takes the spaces after it too."""
@@ -219,7 +223,7 @@ class Labeller:
         begins = bos is not None and self._tokenizer("a")["input_ids"][0] == bos
         whole = ((bos,) if begins else ()) + ids + ((eos,) if eos is not None else ())
         faults = () if eos is not None else (Fault.NO_EOS,)
-        return (Labelled(row.id, whole, (Span(int(begins), len(whole)),), faults),)
+        return (Labelled(row.id, whole, (Span(int(begins), len(whole)),), faults=faults),)
 
 
 def _span(encoded: Encoded, answer: Answer) -> Span:

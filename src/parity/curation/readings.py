@@ -97,19 +97,25 @@ class Reader:
             return Refused(Fault.TEMPLATE, f"the template drops {lost}")
         found: list[_Rendered] = []
         for number, at in enumerate(asked):
-            rendered = self._answer(at, turns[at], texts[3 * number : 3 * number + 3])
+            rendered = self._answer(example, at, texts[3 * number : 3 * number + 3])
             if isinstance(rendered, Refused):
                 return replace(rendered, reason=f"turn {at + 1}: {rendered.reason}")
             found.append(rendered)
         return _unrolled(found)
 
-    def _answer(self, at: int, turn: Turn, texts: Sequence[str | Refusal]) -> _Rendered | Refused:
+    def _answer(self, example: Example, at: int, texts: Sequence[str | Refusal]) -> _Rendered | Refused:
+        turn = example.messages[at]
         refusal = next((text for text in texts if isinstance(text, Refusal)), None)
         if refusal:
             return Refused(Fault.TEMPLATE, f"the template refuses it ({refusal.reason})")
         prompt, whole, exchanged = (text for text in texts if isinstance(text, str))
-        start = self._start(prompt, whole)
-        if start is None:
+        start = len(prompt)
+        if not whole.startswith(prompt):
+            before = self.renderer.render_all([self.dialect.job(example.messages[:at], example.tools, False)])[0]
+            start = self._after_header(prompt, whole, before if isinstance(before, str) else "")
+        elif self.dialect.header and whole.startswith(self.dialect.header, start):
+            start += len(self.dialect.header)
+        if not start:
             return Refused(Fault.TEMPLATE, "the text does not go on from the prompt the model will be given")
         changed = [place for place, (a, b) in enumerate(zip(whole, exchanged, strict=False)) if a != b]
         doubt = self._doubt(turn, len(exchanged) - len(whole), changed, start)
@@ -131,19 +137,18 @@ class Reader:
             return "writes part of the answer before the prompt's end"
         return ""
 
-    def _start(self, prompt: str, whole: str) -> int | None:
-        """Where the answer begins: after the prompt, or after the header that prompt and text have in common.
+    def _after_header(self, prompt: str, whole: str, before: str) -> int:
+        """Where an answer begins that does not go on from the prompt: after the header they share; 0 if there is none.
 
-        The second is how templates that open the model's thoughts in the prompt treat rows without any.
+        Templates that open the model's thoughts in the prompt treat rows without any so. `before` is the text without
+        a header: what is shared with it belongs to earlier turns, and no answer begins in there.
         """
-        if whole.startswith(prompt):
-            return len(prompt)
-        common = next(
-            (at for at, pair in enumerate(zip(prompt, whole, strict=False)) if pair[0] != pair[1]), len(whole)
-        )
+        common = _shared(prompt, whole)
         tokens = [found.end() for found in self.special.finditer(prompt) if found.end() <= common]
-        start = max([prompt.rfind("\n", 0, common) + 1, *tokens])
-        return start if start and len(prompt) - start <= _OPENING_CHARACTERS else None
+        if not tokens or len(prompt) - tokens[-1] > _OPENING_CHARACTERS:
+            return 0
+        start = prompt.find("\n", tokens[-1], common) + 1 or tokens[-1]
+        return start if start >= _shared(before, whole) else 0
 
     def _ended(self, turn: Turn, whole: str, answer: Answer, content_end: int) -> _Rendered | Refused:
         """The answer with its end: the token that ends this kind of turn, found last, with its neighbours."""
@@ -171,6 +176,12 @@ class Reader:
             if token.group() in self.stops:
                 return token.end()
         return found.end()
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts have in common from their beginning."""
+    alike = [a == b for a, b in zip(one, other, strict=False)]
+    return alike.index(False) if False in alike else len(alike)
 
 
 def _unrolled(found: Sequence[_Rendered]) -> list[Reading]:
