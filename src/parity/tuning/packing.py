@@ -18,6 +18,7 @@ from parity.curation.packing import Pack, pack
 SHORTEST_LINE = 64
 # As many tokens in a line make attention as dear as all matrices: 6 widths of a model (4 L h against 24 h^2), of 1,024.
 ATTENTION_TOKENS = 6_144
+_TRIED = 6  # numbers of lines that are weighed
 Line = tuple[int, ...]
 MicroBatch = tuple[Line, ...]
 
@@ -110,7 +111,8 @@ def _lines(rows: list[int], lengths: Sequence[int] | NDArray[np.int64]) -> Micro
         return ()
     sizes = [int(lengths[row]) for row in rows]
     most = max(1, -(-sum(sizes) // max(SHORTEST_LINE, *sizes)))
-    tried = (_packed(sizes, count) for count in range(1, most + 1))
+    counts = sorted({max(1, round(most * share / _TRIED)) for share in range(1, _TRIED + 1)})
+    tried = (_packed(sizes, count) for count in counts)
     packs = min(tried, key=_cost)
     return tuple(tuple(rows[at] for at in found.rows) for found in packs)
 
