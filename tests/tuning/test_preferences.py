@@ -117,6 +117,12 @@ def test_dpo_parts_the_better_from_the_worse(planned, tmp_path, weights):
     assert done.dev_loss < 0.67
 
 
+def test_a_row_may_be_as_long_as_the_context(planned, tmp_path):
+    rows = [*pairs(6), {"id": "long", "prompt": "one " * 120, "chosen": "two", "rejected": "six"}]
+    data = write_rows(tmp_path / "pairs.jsonl", rows)
+    assert not tune(planned(method="dpo", epochs=1, plan={"data": data, "dev": data})).rows_left_out
+
+
 def test_kto_learns_from_thumbs(planned, tmp_path):
     data = write_rows(tmp_path / "thumbs.jsonl", thumbs())
     done = tune(planned(method="kto", learning_rate=2e-3, batch_tokens=400, plan={"data": data}))

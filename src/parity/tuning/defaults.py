@@ -29,13 +29,17 @@ _BATCH_SOURCE = "about 32 rows a step (LoRA Without Regret: adapters lose more t
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What defaults depend on. `row_tokens`: tokens of every row, sorted. `context_tokens`: what the model can read."""
+    """What defaults depend on. `row_tokens`: tokens of every row, sorted. `context_tokens`: what the model can read.
+
+    `sequences`: how many sequences are computed for a row (2 for a pair, and for KTO's answer and its mismatch).
+    """
 
     hidden: int
     parameters: int
     architecture: str
     context_tokens: int | None
     row_tokens: tuple[int, ...]
+    sequences: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def batch_tokens(recipe: Recipe, facts: Facts) -> tuple[int, str]:
     if recipe.batch_tokens != AUTO:
         return int(recipe.batch_tokens), "as given"
     rows = facts.row_tokens
-    mean = sum(rows) / len(rows) if rows else 1
+    mean = facts.sequences * sum(rows) / len(rows) if rows else 1
     tokens = max(1, round(_BATCH_ROWS * mean)) if recipe.method != "pretrain" else max(4_096, round(64 * mean))
     source = _BATCH_SOURCE if recipe.method != "pretrain" else "64 average rows, at least 4,096 tokens"
     return tokens, source

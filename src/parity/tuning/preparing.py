@@ -140,8 +140,8 @@ def _preferences(plan: Plan, source: Source, shape: Shape) -> Prepared:
     read: Callable[[Path], list[Any]] = source.thumbs if recipe.method == "kto" else source.pairs
     rows = read(train_file)
     # A pair is computed as two rows, a rated answer twice for its KL.
-    resolved = resolve(recipe, _facts(shape, [2 * row.tokens for row in rows]))
-    length = resolved.length_tokens if recipe.length_tokens != AUTO else max(2, resolved.length_tokens // 2)
+    resolved = resolve(recipe, _facts(shape, [row.tokens for row in rows], sequences=2))
+    length = resolved.length_tokens
     rows, left = within(rows, length, train_file, recipe.length_tokens != AUTO)
     if dev_file is not None:
         dev_rows, _ = within(read(dev_file), shape.context_tokens or _NO_LIMIT, dev_file, True)
@@ -228,8 +228,9 @@ def answer_tokens(prepared: Prepared) -> int:
     return max(1, prepared.resolved.length_tokens - max(map(len, prepared.prompt_ids.values())))
 
 
-def _facts(shape: Shape, lengths: list[int]) -> Facts:
-    return Facts(shape.hidden, shape.parameters, shape.architecture, shape.context_tokens, tuple(sorted(lengths)))
+def _facts(shape: Shape, lengths: list[int], sequences: int = 1) -> Facts:
+    rows = tuple(sorted(lengths))
+    return Facts(shape.hidden, shape.parameters, shape.architecture, shape.context_tokens, rows, sequences)
 
 
 def _pad(tokenizer: "PreTrainedTokenizerBase") -> int:
