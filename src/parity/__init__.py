@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from parity.models.inspection import inspect
     from parity.pricing.own import open_book
     from parity.store import Workspace
+    from parity.tuning.diff import diff
+    from parity.tuning.merging import merge
+    from parity.tuning.recipe import Plan, Recipe
+    from parity.tuning.tune import tune
+    from parity.workflows.sweeps import sweep
 
 _HOMES = {
     "EngineOptions": "parity.engines.open",
@@ -33,17 +38,23 @@ _HOMES = {
     "Measurement": "parity.measurement.results",
     "ModelRef": "parity.core.refs",
     "ParityError": "parity.errors",
+    "Plan": "parity.tuning.recipe",
+    "Recipe": "parity.tuning.recipe",
     "Verdict": "parity.core.gaps",
     "Workspace": "parity.store",
     "compared": "parity.measurement.comparison",
+    "diff": "parity.tuning.diff",
     "fit": "parity.models.fit",
     "inspect": "parity.models.inspection",
     "measure": "parity.measurement.measure",
+    "merge": "parity.tuning.merging",
     "open_benchmark": "parity.benchmarks.catalog",
     "open_book": "parity.pricing.own",
     "open_engine": "parity.engines.open",
     "pull": "parity.models.hub",
     "read_record": "parity.measurement.records",
+    "sweep": "parity.workflows.sweeps",
+    "tune": "parity.tuning.tune",
 }
 
 __all__ = [
@@ -54,17 +65,23 @@ __all__ = [
     "Measurement",
     "ModelRef",
     "ParityError",
+    "Plan",
+    "Recipe",
     "Verdict",
     "Workspace",
     "compared",
+    "diff",
     "fit",
     "inspect",
     "measure",
+    "merge",
     "open_benchmark",
     "open_book",
     "open_engine",
     "pull",
     "read_record",
+    "sweep",
+    "tune",
 ]
 
 

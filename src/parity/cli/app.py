@@ -18,7 +18,11 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
-VERBS = ("measure", "plan", "gap", "runs", "show", "benchmarks", "grade", "data", "inspect", "fit", "pull", "price", "demo")
+VERBS = (
+    *("measure", "plan", "gap", "runs", "show", "benchmarks", "grade"),
+    *("data", "tune", "merge", "diff"),
+    *("inspect", "fit", "pull", "price", "demo"),
+)
 for _verb in VERBS:
     app.command(f"parity.cli.{_verb}:{_verb}", name=_verb)
 
