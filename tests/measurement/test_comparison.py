@@ -110,7 +110,7 @@ def graded(count, shift=0.0, spread=0.2, seed=0):
 def test_graded_scores_get_a_verdict_by_a_named_method():
     ours, theirs = graded(2000)
     gap = compare(pair(ours, theirs), 0.03)
-    assert (gap.verdict, gap.method) == (Verdict.NON_INFERIOR, "Gaffke bound")
+    assert (gap.verdict, gap.interval) == (Verdict.NON_INFERIOR, "Gaffke bound")
     assert (gap.both, gap.mcnemar_p, gap.clusters) == (None, None, None)
     assert gap.gap == pytest.approx(gap.candidate_score - gap.incumbent_score)
     assert gap.low < gap.bound_low < gap.gap < gap.bound_high < gap.high
@@ -122,7 +122,7 @@ def test_graded_scores_get_a_verdict_by_a_named_method():
 
 def test_few_graded_items_are_bets_and_prove_little():
     gap = compare(pair(*graded(12)), 0.03)
-    assert (gap.verdict, gap.method) == (Verdict.INCONCLUSIVE, "betting")
+    assert (gap.verdict, gap.interval) == (Verdict.INCONCLUSIVE, "betting")
     assert gap.low <= gap.gap <= gap.high
 
 

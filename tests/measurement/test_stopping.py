@@ -108,7 +108,7 @@ def test_graded_scores_are_bet_on_too():
     assert verdict_so_far(list(ours), ours, theirs, rule) is Verdict.NON_INFERIOR
     gap = compare_anytime(list(ours), ours, theirs, rule)
     assert gap.low < gap.bound_low < gap.gap < gap.bound_high < gap.high
-    assert (gap.both, gap.method) == (None, "confidence sequence, these items")
+    assert (gap.both, gap.interval) == (None, "confidence sequence, these items")
     worse, better = graded(600, -0.1)
     assert verdict_so_far(list(worse), worse, better, rule) is Verdict.INFERIOR
     torn = {**ours, **dict.fromkeys(list(ours)[::5], None)}

@@ -4,14 +4,16 @@ Missing pairs are never dropped in silence: the verdict must survive their going
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from parity.core.gaps import Gap, Missing, Verdict
 from parity.core.items import Tag
 from parity.core.runs import Marked
 from parity.core.scores import Score
-from parity.measurement.pairing import AnyPairs, Pairs, pair
+from parity.measurement.draws import ItemScore, item_scores
+from parity.measurement.pairing import AnyPairs, Pairs, pair_items
+from parity.measurement.verdicts import held, verdict_of
 from parity.stats.noninferiority import Evidence, Sample, evidence, p_value, paired_interval
 from parity.stats.paired import PairedCounts, mcnemar_exact
 from parity.stats.posterior import chance_above
@@ -36,7 +38,7 @@ def compare(pairs: AnyPairs, margin: float | None = None, alpha: float = 0.05) -
         verdict = verdict_of(shown)
         if pairs.missing:
             worst = worst_case(pairs, verdict, margin, alpha)
-            verdict = verdict if worst is verdict else _held(verdict, worst)
+            verdict = held(verdict, worst)
     table = sample if isinstance(sample, PairedCounts) else None
     mcnemar = mcnemar_exact(table) if table else None
     candidate_score, incumbent_score = mean_scores(pairs)
@@ -74,29 +76,14 @@ def mean_scores(pairs: AnyPairs) -> tuple[float, float]:
         counts = pairs.counts
         return (counts.both + counts.only_candidate) / counts.n, (counts.both + counts.only_incumbent) / counts.n
     complete_I = pairs.complete_I
-    return float(pairs.candidate_I[complete_I].mean()), float(pairs.incumbent_I[complete_I].mean())
-
-
-def verdict_of(found: Evidence) -> Verdict:
-    """The strongest claim the bounds allow."""
-    if found.superior:
-        return Verdict.SUPERIOR
-    if found.non_inferior:
-        return Verdict.NON_INFERIOR
-    return Verdict.INFERIOR if found.inferior else Verdict.INCONCLUSIVE
+    ours_I, theirs_I = pairs.candidate.mean_I[complete_I], pairs.incumbent.mean_I[complete_I]
+    return float(ours_I.mean()), float(theirs_I.mean())
 
 
 def worst_case(pairs: AnyPairs, verdict: Verdict, margin: float, alpha: float) -> Verdict:
     """The verdict if every missing pair had gone the worst way for it: against a claim of parity, for one of none."""
     imputed = pairs.for_candidate() if verdict is Verdict.INFERIOR else pairs.against_candidate()
     return verdict_of(evidence(imputed, margin, alpha))
-
-
-def _held(verdict: Verdict, worst: Verdict) -> Verdict:
-    """What is true in both cases: parity survives SUPERIOR weakened to NON_INFERIOR, nothing else survives."""
-    if verdict is Verdict.SUPERIOR and worst is Verdict.NON_INFERIOR:
-        return Verdict.NON_INFERIOR
-    return Verdict.INCONCLUSIVE
 
 
 def _still_needed(sample: Sample, found: Evidence) -> int | None:
@@ -111,8 +98,8 @@ def _still_needed(sample: Sample, found: Evidence) -> int | None:
 
 
 def scores_of(marks: Iterable[Marked]) -> dict[str, float | None]:
-    """Scores by item; None where the mark is Unscored."""
-    return {marked.item: marked.mark.value if isinstance(marked.mark, Score) else None for marked in marks}
+    """Scores by item, the mean of its draws where there are several; None where there is none."""
+    return {item: found.mean for item, found in item_scores(marks).items()}
 
 
 def clusters_of(marks: Iterable[Marked]) -> dict[str, str]:
@@ -120,33 +107,39 @@ def clusters_of(marks: Iterable[Marked]) -> dict[str, str]:
     return {marked.item: value for marked in marks for kind, value in marked.tags if kind == CLUSTER}
 
 
-def pair_marks(candidate: Sequence[Marked], incumbent: Sequence[Marked]) -> AnyPairs:
-    """Two models' marks, paired by item, clusters as their tags say.
+def gap_of(
+    candidate: Sequence[Marked], incumbent: Sequence[Marked], margin: float | None = None, alpha: float = 0.05
+) -> Gap:
+    """The gap of two sets of marks, paired by item, clusters as their tags say.
 
     Raises:
-        DataError: no item has both scores.
+        DataError: no item has a score from both models.
+        ValueError: margin or alpha out of range.
     """
     clusters = {**clusters_of(incumbent), **clusters_of(candidate)}
-    return pair(scores_of(candidate), scores_of(incumbent), clusters)
+    return compare(pair_items(item_scores(candidate), item_scores(incumbent), clusters), margin, alpha)
 
 
 def slice_gaps(candidate: Iterable[Marked], incumbent: Iterable[Marked], alpha: float = 0.05) -> dict[Tag, Gap]:
     """The gap within every tag that has at least one complete pair, without a verdict: slices are for looking."""
+    marks = [*candidate], [*incumbent]
+    clusters = {**clusters_of(marks[1]), **clusters_of(marks[0])}
     tags: dict[Tag, set[str]] = {}
-    candidate, incumbent = list(candidate), list(incumbent)
-    for marked in (*candidate, *incumbent):
+    for marked in (*marks[0], *marks[1]):
         for kind, value in marked.tags:
             if kind != CLUSTER:
                 tags.setdefault(Tag(kind, value), set()).add(marked.item)
-    ours, theirs = scores_of(candidate), scores_of(incumbent)
-    clusters = {**clusters_of(incumbent), **clusters_of(candidate)}
+    ours, theirs = item_scores(marks[0]), item_scores(marks[1])
     gaps = {}
     for tag, items in sorted(tags.items()):
-        mine = {item: ours.get(item) for item in items}
-        other = {item: theirs.get(item) for item in items}
-        if any(mine[item] is not None and other[item] is not None for item in items):
-            gaps[tag] = compare(pair(mine, other, clusters), alpha=alpha)
+        mine, other = _within(ours, items), _within(theirs, items)
+        if any(mine[item].scored and other[item].scored for item in mine.keys() & other.keys()):
+            gaps[tag] = compare(pair_items(mine, other, clusters), alpha=alpha)
     return gaps
+
+
+def _within(scores: Mapping[str, ItemScore], items: set[str]) -> dict[str, ItemScore]:
+    return {item: scores[item] for item in items if item in scores}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +163,7 @@ def compared(
     alpha: float = 0.05,
 ) -> RecordedGap:
     """The gap between two sets of marks, whole and by slice."""
-    gap = compare(pair_marks(ours, theirs), margin, alpha)
+    gap = gap_of(ours, theirs, margin, alpha)
     return RecordedGap(
         candidate, incumbent, gap, slice_gaps(ours, theirs, alpha), outside_count(ours), outside_count(theirs)
     )

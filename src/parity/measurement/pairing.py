@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from parity.core.prompts import RequestId
 from parity.errors import DataError
+from parity.measurement.draws import NO_SCORE, ItemScore, single
 from parity.runs.plan import place
 from parity.stats.bounded import Units
 from parity.stats.paired import PairedCounts
 
+FloatArray: TypeAlias = NDArray[np.float64]
 Scores: TypeAlias = Mapping[str, float | None]
+ItemScores: TypeAlias = Mapping[str, ItemScore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,6 @@ class Pairs:
     def incumbent_missing(self) -> int:
         return self.unmet_right + self.unmet_wrong + self.neither_scored
 
-    @property
-    def complete(self) -> "Pairs":
-        """The complete pairs alone."""
-        return Pairs(self.counts)
-
     def against_candidate(self) -> PairedCounts:
         """Every missing score imputed the worst way for the candidate."""
         counts = self.counts
@@ -73,50 +71,57 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class GradedPairs:
-    """Scores of both models, shape (I,), items in random order; NaN is no score. `clusters`: a label an item."""
+class Side:
+    """One model's scores, shape (I,); NaN is no score. `least`, `most`: the scores if what is missing had one."""
 
-    candidate_I: NDArray[np.float64]
-    incumbent_I: NDArray[np.float64]
+    mean_I: FloatArray
+    least_I: FloatArray
+    most_I: FloatArray
+
+    @property
+    def lacking_I(self) -> NDArray[np.bool_]:
+        """Items without a score, or without one for some of their draws."""
+        return self.least_I < self.most_I
+
+
+@dataclass(frozen=True, slots=True)
+class GradedPairs:
+    """Scores of both models, items in random order. `clusters`: a label an item."""
+
+    candidate: Side
+    incumbent: Side
     clusters: tuple[str, ...] | None = None
 
     @property
     def complete_I(self) -> NDArray[np.bool_]:
-        return ~(np.isnan(self.candidate_I) | np.isnan(self.incumbent_I))
+        return ~(np.isnan(self.candidate.mean_I) | np.isnan(self.incumbent.mean_I))
 
     @property
     def missing(self) -> int:
-        return int((~self.complete_I).sum())
+        return int((self.candidate.lacking_I | self.incumbent.lacking_I).sum())
 
     @property
     def candidate_missing(self) -> int:
-        return int(np.isnan(self.candidate_I).sum())
+        return int(self.candidate.lacking_I.sum())
 
     @property
     def incumbent_missing(self) -> int:
-        return int(np.isnan(self.incumbent_I).sum())
-
-    @property
-    def complete(self) -> "GradedPairs":
-        """The complete pairs alone."""
-        kept_I = self.complete_I
-        labels = None if self.clusters is None else tuple(np.asarray(self.clusters)[kept_I].tolist())
-        return GradedPairs(self.candidate_I[kept_I], self.incumbent_I[kept_I], labels)
+        return int(self.incumbent.lacking_I.sum())
 
     @property
     def counts(self) -> Units:
         """Differences of the complete pairs."""
-        return self._units(self.candidate_I - self.incumbent_I, self.complete_I)
+        return self._units(self.candidate.mean_I - self.incumbent.mean_I, self.complete_I)
 
     def against_candidate(self) -> Units:
         """Every missing score imputed the worst way for the candidate."""
-        return self._units(np.nan_to_num(self.candidate_I, nan=0.0) - np.nan_to_num(self.incumbent_I, nan=1.0))
+        return self._units(self.candidate.least_I - self.incumbent.most_I)
 
     def for_candidate(self) -> Units:
         """Every missing score imputed the best way for the candidate."""
-        return self._units(np.nan_to_num(self.candidate_I, nan=1.0) - np.nan_to_num(self.incumbent_I, nan=0.0))
+        return self._units(self.candidate.most_I - self.incumbent.least_I)
 
-    def _units(self, difference_I: NDArray[np.float64], kept_I: NDArray[np.bool_] | None = None) -> Units:
+    def _units(self, difference_I: FloatArray, kept_I: NDArray[np.bool_] | None = None) -> Units:
         kept_I = np.ones(len(difference_I), bool) if kept_I is None else kept_I
         labels = None if self.clusters is None else np.asarray(self.clusters)[kept_I]
         return Units.of(difference_I[kept_I], labels)
@@ -126,7 +131,13 @@ AnyPairs: TypeAlias = Pairs | GradedPairs
 
 
 def pair(candidate: Scores, incumbent: Scores, clusters: Mapping[str, str] | None = None) -> AnyPairs:
-    """Pair two sets of scores by item; None is an item without a score, an absent item likewise.
+    """Pair two sets of scores by item; None is an item without a score. Otherwise as `pair_items`."""
+    ours, theirs = ({item: single(score) for item, score in side.items()} for side in (candidate, incumbent))
+    return pair_items(ours, theirs, clusters)
+
+
+def pair_items(candidate: ItemScores, incumbent: ItemScores, clusters: Mapping[str, str] | None = None) -> AnyPairs:
+    """Pair two sets of items' scores; an absent item is one without a score.
 
     Scores that are all 0 or 1 are counted. Graded scores become differences, and so do items of which `clusters` says
     that some hang together; an item it does not name stands alone.
@@ -135,7 +146,7 @@ def pair(candidate: Scores, incumbent: Scores, clusters: Mapping[str, str] | Non
         DataError: no item has both scores, or a score lies outside [0, 1].
     """
     items = sorted(candidate.keys() | incumbent.keys(), key=lambda item: place(RequestId(item)))
-    if not any(candidate.get(item) is not None and incumbent.get(item) is not None for item in items):
+    if not any(candidate[item].scored and incumbent[item].scored for item in candidate.keys() & incumbent.keys()):
         raise DataError(
             f"No item has a score from both models ({len(candidate)} items against {len(incumbent)}).",
             "Check that both name their items alike.",
@@ -144,16 +155,21 @@ def pair(candidate: Scores, incumbent: Scores, clusters: Mapping[str, str] | Non
         tuple(f"in {clusters[item]}" if item in clusters else f"alone {item}" for item in items) if clusters else ()
     )
     together = len(set(labels)) < len(labels)
-    if not together and all(is_binary(score) for scores in (candidate, incumbent) for score in scores.values()):
+    if not together and all(found.binary for side in (candidate, incumbent) for found in side.values()):
         return _counted(items, candidate, incumbent)
-    ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
-    return GradedPairs(ours, theirs, labels if together else None)
+    return GradedPairs(_side(items, candidate), _side(items, incumbent), labels if together else None)
 
 
-def _counted(items: list[str], candidate: Scores, incumbent: Scores) -> Pairs:
+def _side(items: list[str], scores: ItemScores) -> Side:
+    found = [scores.get(item, NO_SCORE) for item in items]
+    mean_I = np.array([checked(item, each.mean) for item, each in zip(items, found, strict=True)])
+    return Side(mean_I, np.array([each.least for each in found]), np.array([each.most for each in found]))
+
+
+def _counted(items: list[str], candidate: ItemScores, incumbent: ItemScores) -> Pairs:
     table = {key: 0 for key in ((a, b) for a in (0, 1, None) for b in (0, 1, None))}
     for item in items:
-        ours, theirs = candidate.get(item), incumbent.get(item)
+        ours, theirs = candidate.get(item, NO_SCORE).mean, incumbent.get(item, NO_SCORE).mean
         table[None if ours is None else int(ours), None if theirs is None else int(theirs)] += 1
     complete = table[1, 1] + table[1, 0] + table[0, 1] + table[0, 0]
     counts = PairedCounts(complete, table[1, 1], table[1, 0], table[0, 1])

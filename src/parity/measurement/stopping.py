@@ -20,8 +20,9 @@ from parity.core.refs import ModelRef
 from parity.core.scores import Score
 from parity.engines.base import Engine
 from parity.measurement.accounting import Terms
-from parity.measurement.comparison import CLUSTER, compare, verdict_of
+from parity.measurement.comparison import CLUSTER, compare
 from parity.measurement.pairing import Scores, checked, is_binary, pair
+from parity.measurement.verdicts import verdict_of
 from parity.runs.plan import place
 from parity.runs.runner import ask
 from parity.stats.noninferiority import Evidence
@@ -106,7 +107,8 @@ class Asker:
         with self.workspace.lock(self.engine.identity.digest[:16]):
             asked = ask(self.engine, self.requests[:size], self.workspace, budget, progress, self.terms.price)
         self.spent_usd += asked.usd
-        marks = ((item, self.protocol.mark(item, asked.outputs[RequestId(item.id)])) for item in items)
+        answered = [(item, asked.outputs[RequestId(item.id)]) for item in items]
+        marks = zip(items, self.protocol.marks(answered).marks, strict=True)
         return {item.id: mark.value if isinstance(mark, Score) else None for item, mark in marks}
 
 
@@ -158,13 +160,13 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
     shown = _evidence(items, candidate, incumbent, rule, rule.alpha)
     wide = _evidence(items, candidate, incumbent, rule, 0.025)
     verdict = verdict_of(shown)
-    fixed = compare(pairs.complete, rule.margin, rule.alpha)
+    fixed = compare(pairs, rule.margin, rule.alpha)
     predicted = _predicted(items, rule)
     worst_I, best_I, _ = _differences(items, candidate, incumbent)
     return replace(
         fixed,
         gap=predicted_mean((worst_I + best_I) / 2, predicted) if predicted else fixed.gap,
-        missing=compare(pairs).missing,
+        missing=replace(fixed.missing, worst_case=None),
         low=wide.low,
         high=wide.high,
         interval=wide.method,

@@ -122,6 +122,16 @@ def bounded_interval(units: Units, confidence: float = 0.95) -> Interval:
     return Interval(bounded_low(units, alpha), -bounded_low(units.swapped, alpha), confidence, BOUNDED)
 
 
+def share_interval(values_I: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Gaffke's bounds of the mean of independent shares in [0, 1]; for values 0 or 1 they are Clopper-Pearson's.
+
+    Raises:
+        ValueError: no values, one outside [0, 1], or confidence outside (0, 1).
+    """
+    found = bounded_interval(Units.of(2 * np.asarray(values_I, dtype=np.float64) - 1), confidence)
+    return Interval((1 + found.low) / 2, (1 + found.high) / 2, confidence, BOUNDED)
+
+
 def bounded_low(units: Units, alpha: float) -> float:
     """The lower bound at `alpha`: the mean d at which P(weighted mean <= d) is alpha; -1 at the least."""
     # The saddlepoint root r*(d) is nearly straight in d, so that a secant held in a bracket needs a handful of steps.
