@@ -2,7 +2,8 @@
 
 Simulated with fixed seeds: populations and sources with the gap exactly at the margin (a null that is just true), flips
 from 2 to 40 %. A rate is reported as the lower 99 % bound of the worst cell (Wilson, one-sided); coverage as the upper
-bound. Not here yet: clustered, graded and judged scores.
+bound. Graded, skewed, tied, clustered and predicted differences are in verdict_cells.py. The full form takes long:
+`--part` runs one part of it, and what other parts would tell is left out of its JSON.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import verdict_cells
 from numpy.typing import NDArray
 
 from parity.files.tables import read_table
@@ -25,7 +28,7 @@ from parity.measurement.records import read_record
 from parity.stats.intervals import wilson
 from parity.stats.noninferiority import EXACT_BELOW, evidence, paired_interval
 from parity.stats.paired import PairedCounts
-from parity.stats.sequential import anytime_bounds, exceeds
+from parity.stats.sequential import anytime_bounds, exceeds, first_rejection
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_DATA = Path(os.environ.get("PARITY_SHARED") or ROOT.parent / "shared" / "data")
@@ -39,25 +42,91 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Simulate what verdicts promise, and check them on recorded pairs.")
     parser.add_argument("--quick", action="store_true", help="1,000 replications a cell instead of 10,000")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="shared data; default: %(default)s")
+    parser.add_argument("--part", choices=("binary", "sequential", "graded", "items", "real"), help="one part only")
     arguments = parser.parse_args()
     count = 1_000 if arguments.quick else 10_000
-    cells = [(size, flips) for size in SIZES for flips in FLIPS if flips * size >= 2]
-    exact = [score_error(size, flips, count) for size, flips in cells if size < EXACT_BELOW]
-    sequential = [sequential_error(size, flips, count) for size, flips in cells]
-    score = [score_error(size, flips, count) for size, flips in cells if size >= EXACT_BELOW]
-    coverage = [interval_coverage(size, flips, count) for size, flips in cells if size >= EXACT_BELOW]
-    summary = {
-        "replications": count,
-        "cells": len(cells),
-        "type_i_exact_low": round(max(lower(rate, count) for rate in (*exact, *sequential)), 4),
+    parts = {
+        "binary": lambda: binary_part(count),
+        "sequential": lambda: sequential_part(count),
+        "graded": lambda: graded_part(count),
+        "items": lambda: items_part(count // 5),
+        "real": lambda: {"real_pairs_agree": real_pairs(arguments.data, 100 if arguments.quick else 1_000)},
+    }
+    found: dict[str, Any] = {"replications": count}
+    for name in [arguments.part] if arguments.part else parts:
+        begun = time.perf_counter()
+        merge(found, parts[name]())
+        print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    print(json.dumps(found))
+    return 0
+
+
+def merge(found: dict[str, Any], more: dict[str, Any]) -> None:
+    """Cells add up, the worst error and the worst coverage stay, everything else is new."""
+    for key, value in more.items():
+        if key == "cells":
+            found[key] = found.get(key, 0) + value
+        elif key.startswith("type_i") and key in found:
+            found[key] = max(found[key], value)
+        elif key.startswith("coverage") and key in found:
+            found[key] = min(found[key], value)
+        else:
+            found[key] = value
+
+
+CELLS = [(size, flips) for size in SIZES for flips in FLIPS if flips * size >= 2]
+
+
+def binary_part(count: int) -> dict[str, Any]:
+    """Right or wrong, one look."""
+    exact = [score_error(size, flips, count) for size, flips in CELLS if size < EXACT_BELOW]
+    score = [score_error(size, flips, count) for size, flips in CELLS if size >= EXACT_BELOW]
+    coverage = [interval_coverage(size, flips, count) for size, flips in CELLS if size >= EXACT_BELOW]
+    return {
+        "cells": len(CELLS),
+        "type_i_exact_low": round(max(lower(rate, count) for rate in exact), 4),
         "type_i_score_low": round(max(lower(rate, count) for rate in score), 4),
         "coverage_min_high": round(min(upper(rate, count) for rate in coverage), 4),
-        **{f"mean_items_margin02_flips{100 * q:02.0f}": round(mean_items(q, count // 5)) for q in (0.06, 0.12, 0.3)},
-        "real_pairs_agree": real_pairs(arguments.data, 100 if arguments.quick else 1_000),
+    }
+
+
+def sequential_part(count: int) -> dict[str, Any]:
+    """Right or wrong, looked at after every item."""
+    rates = [sequential_error(size, flips, count) for size, flips in CELLS]
+    return {
+        "type_i_exact_low": round(max(lower(rate, count) for rate in rates), 4),
         "sequential_verdict_ms": round(verdict_ms(), 1),
     }
-    print(json.dumps(summary))
-    return 0
+
+
+def graded_part(count: int) -> dict[str, Any]:
+    """Graded, skewed, tied, clustered, judged differences, one look; with a predictor, at every item."""
+    rates, held = {}, []
+    for name, cell in verdict_cells.ONE_LOOK.items():
+        wrong, covered = cell(count)
+        rates[name] = lower(wrong, count)
+        held.append(upper(covered, count))
+    predicted = [lower(cell(count), count) for cell in verdict_cells.PREDICTED.values()]
+    worst = max(rates, key=rates.__getitem__)
+    return {
+        "cells": len(rates) + len(predicted),
+        "type_i_exact_low": round(max(predicted), 4),
+        "type_i_score_low": round(rates[worst], 4),
+        "coverage_min_high": round(min(held), 4),
+        "worst_graded_cell": worst,
+        "not_offered": verdict_cells.not_offered(min(count, 1_000)),
+    }
+
+
+def items_part(count: int) -> dict[str, Any]:
+    """Items to a verdict: alone, with a predictor, and of picking the best of 32."""
+    plain = {flips: mean_items(flips, count) for flips in (0.06, 0.12, 0.3)}
+    spared = {flips: plain[flips] / verdict_cells.predicted_items(flips, count) for flips in (0.06, 0.12)}
+    return {
+        **{f"mean_items_margin02_flips{100 * flips:02.0f}": round(items) for flips, items in plain.items()},
+        **{f"spared_by_predictor_flips{100 * flips:02.0f}": round(ratio, 2) for flips, ratio in spared.items()},
+        **verdict_cells.best_of_32(min(count, 300)),
+    }
 
 
 def population(size: int, flips: float, gap: float) -> Differences:
@@ -119,19 +188,13 @@ def interval_coverage(size: int, flips: float, count: int) -> float:
 def mean_items(flips: float, count: int) -> float:
     """Items until NON_INFERIOR at 2 points when there is no gap, of MMLU's 14,042; looked at after every one."""
     base, chance = population(MMLU, flips, 0.0), np.random.default_rng(round(1000 * flips))
-    return statistics.fmean(first_rejection(chance.permutation(base), -MARGIN) for _ in range(count))
+    return statistics.fmean(first_claim(chance.permutation(base), -MARGIN) for _ in range(count))
 
 
-def first_rejection(differences: Differences, null: float) -> int:
-    """The first item at which the null is rejected, by bisection: what was rejected once stays so."""
-    standing, rejected = 0, len(differences)
-    while rejected - standing > 1:
-        middle = (standing + rejected) // 2
-        if exceeds(differences[:middle], null, ALPHA, len(differences)):
-            rejected = middle
-        else:
-            standing = middle
-    return rejected
+def first_claim(differences: Differences, null: float) -> int:
+    """The first item at which the null is rejected; all of them if none."""
+    found = first_rejection(differences, null, ALPHA, len(differences))
+    return len(differences) if found is None else found
 
 
 def real_pairs(data: Path, orders: int) -> float | None:
@@ -156,7 +219,7 @@ def real_pairs(data: Path, orders: int) -> float | None:
 
 def side(differences: Differences) -> bool:
     """Whether the first claim that can be made is that the candidate is within 3 points."""
-    return first_rejection(differences, -0.03) <= first_rejection(-differences, 0.03)
+    return first_claim(differences, -0.03) <= first_claim(-differences, 0.03)
 
 
 def verdict_ms() -> float:
