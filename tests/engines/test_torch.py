@@ -8,7 +8,7 @@ from parity.core.outputs import Failure, FailureKind
 from parity.core.prompts import Fit, Generate, Loglikelihood, RequestId, Sampling, TextPrompt
 from parity.core.refs import ModelRef
 from parity.engines.open import EngineOptions, open_engine
-from parity.testing.folders import llama2c_folder
+from parity.testing.llama2c import llama2c_folder
 from shared import needs_shared
 
 

@@ -8,7 +8,7 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -19,6 +19,7 @@ from parity.core.items import Tag
 from parity.errors import UsageError, did_you_mean
 
 Loader = Callable[[Path | None, tuple[str, ...]], Benchmark]
+MULTIPL_E = "multipl-e-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,10 @@ def loader(name: str) -> Loader:
         module, _, function = catalog()[name].load.partition(":")
         found: Loader = getattr(import_module(f"parity.benchmarks.{module}"), function)
         return found
+    if name.startswith(MULTIPL_E):
+        from parity.benchmarks import multipl_e
+
+        return partial(multipl_e.load, name.removeprefix(MULTIPL_E))  # it says what a language would need
     for entry in entry_points(group="parity.benchmarks"):
         if entry.name == name:
             other: Loader = entry.load()

@@ -3,7 +3,7 @@
 Text and roles only: token ids and templates belong to whoever runs the model.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from parity.core.digests import digest
@@ -119,6 +119,7 @@ class Generate:
     prompt: Prompt
     sampling: Sampling
     fit: Fit = Fit()
+    _fingerprint: str = field(default="", init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class Loglikelihood:
     continuations: tuple[str, ...]
     fit: Fit = Fit()
     contexts: tuple[str, ...] = ()
+    _fingerprint: str = field(default="", init=False, repr=False, compare=False)
 
     def alone(self) -> "tuple[Loglikelihood, ...]":
         """The same as a request for each continuation, its context in the prompt."""
@@ -157,6 +159,12 @@ def kind_of(request: Request) -> RequestKind:
 
 def fingerprint(request: Request) -> str:
     """Digest of all that is asked, draw included, item id left out: equal fingerprints ask for equal answers."""
+    if not request._fingerprint:  # computed once: a prompt is long, and runs, store and recordings all ask
+        object.__setattr__(request, "_fingerprint", _digest(request))
+    return request._fingerprint
+
+
+def _digest(request: Request) -> str:
     if isinstance(request, Loglikelihood) and request.contexts:
         # Not in every fingerprint, so that answers kept before there were contexts stay known.
         return digest((fingerprint(replace(request, contexts=())), request.contexts))

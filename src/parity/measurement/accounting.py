@@ -1,4 +1,4 @@
-"""What a run will cost, what it did cost, and whom it talked to.
+"""What a run will cost, what it did cost and compute, and whom it talked to.
 
 Knows when an unknown price is an error (under a budget in dollars, or where a provider bills for certain), and when it
 is only said.
@@ -14,8 +14,8 @@ from parity.core.items import Item
 from parity.core.money import Cost, Price, cost_of
 from parity.core.prompts import ChatPrompt, Generate, Request
 from parity.core.refs import ModelRef, Scheme
-from parity.core.runs import RunKey
-from parity.engines.base import Engine
+from parity.core.runs import RunKey, TokenWork
+from parity.engines.base import CountsWork, Engine
 from parity.errors import DataError
 from parity.files.egress import Egress, seen
 from parity.pricing.book import PriceBook
@@ -45,13 +45,22 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Under which conditions one model is asked. `before` is what the process had talked to by then."""
+    """Under which conditions one model is asked. `before` is what the process had talked to by then.
+
+    `work_before` is what its engine had computed for other runs; None: whatever it has computed by then.
+    """
 
     price: Price | None
     budget: Budget = field(default_factory=Budget)
     before: Egress = field(default_factory=Egress)
     on_progress: Callable[[str, int, int], None] | None = None
     on_forecast: Callable[[Forecast], None] | None = None
+    work_before: TokenWork | None = None
+
+
+def work_of(engine: Engine) -> TokenWork:
+    """What an engine has computed so far; nothing where it does not count."""
+    return (engine.token_work if isinstance(engine, CountsWork) else None) or TokenWork()
 
 
 def price_of(model: ModelRef, book: PriceBook, on: date, needed: bool) -> Price | None:
