@@ -140,6 +140,7 @@ def show(
         "unexplained": sum(len(each.apart) for each in choices),
         "instructions_agree": verified.agree / verified.verdicts,
         "recorded_marks_agree": sum(record.agree for record in marks) / sum(record.items for record in marks),
+        "recorded_marks_agree_min": min(record.agree / record.items for record in marks),
         "lc_winrate_error_max": round(rates.error_max, 3),
         "lc_rank_correlation": round(rates.rank_correlation, 4),
         "raw_winrate_error_max": rates.raw_error_max,

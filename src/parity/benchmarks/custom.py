@@ -8,7 +8,7 @@
 not. `letter` reads the letter a model writes. Items with options offer both, so that an API can be asked the one and
 weights either; they are never compared with each other. `code` runs what is written against tests (the answer), `sql`
 compares what a query returns with what the right one does on the `database`; both in the sandbox. `json` validates what
-is written by the JSON Schema in the answer column, or in `rule.schema`. `judge` makes grading prompts of answers that
+is written by the JSON Schema in the answer column, or in `schema`. `judge` makes grading prompts of answers that
 exist (see `parity.benchmarks.judging`). Everything else a spec may say is in `CustomSpec`.
 """
 
@@ -57,13 +57,11 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Rule:
-    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric,
-    `schema` for json (a file; the answer column if not given)."""
+    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric."""
 
     pattern: str | None = None
     tolerance: NonNegativeFloat = 0.0
     ignore_case: bool = False
-    schema: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -80,6 +78,7 @@ class CustomSpec:
     stop: tuple[str, ...] = ("\n",)
     sha256: str | None = None
     database: Path | None = None
+    schema: Path | None = None
     columns: Columns = field(default_factory=Columns)
     rule: Rule = field(default_factory=Rule)
 
@@ -141,7 +140,7 @@ def _with_schema(spec: CustomSpec, path: Path) -> CustomSpec:
     if spec.mark != "json":
         return spec
     check_available()
-    return replace(spec, rule=replace(spec.rule, schema=path.parent / spec.rule.schema)) if spec.rule.schema else spec
+    return replace(spec, schema=path.parent / spec.schema) if spec.schema else spec
 
 
 def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str) -> dict[str, Protocol]:
@@ -199,7 +198,7 @@ def _check_spec(spec: CustomSpec, path: Path, table: Table) -> None:
     """What the keys say together, and against the columns of the items."""
     columns, problems = spec.columns, []
     options = columns.options if isinstance(columns.options, tuple) else (columns.options,)
-    answers = [] if spec.rule.schema else [columns.answer, *([columns.baseline] if spec.mark == "judge" else [])]
+    answers = [] if spec.schema else [columns.answer, *([columns.baseline] if spec.mark == "judge" else [])]
     named = [*_SLOT.findall(spec.template), *answers, *columns.tags, *([columns.id] if columns.id else [])]
     if spec.has_options:
         named += options
@@ -210,8 +209,8 @@ def _check_spec(spec: CustomSpec, path: Path, table: Table) -> None:
         problems.append("a choice needs options: a column 'options' with a JSON list, or columns.options = [...]")
     if spec.mark == "letter" and "{options}" not in spec.template:
         problems.append("mark = 'letter' needs {options} in the prompt, or the model cannot know the letters")
-    if spec.rule.schema is not None and spec.mark != "json":
-        problems.append("rule.schema goes with mark = 'json'")
+    if spec.schema is not None and spec.mark != "json":
+        problems.append("schema goes with mark = 'json'")
     if (spec.mark == "sql") is not (spec.database is not None):
         problems.append("mark = 'sql' needs database, a file of SQL that builds it; no other mark has one")
     if spec.mark == "regex":
@@ -276,7 +275,7 @@ def _schemas(spec: CustomSpec, row: Row) -> tuple[str, ...]:
     Raises:
         ValueError: it is none.
     """
-    where = spec.rule.schema
+    where = spec.schema
     schema = read_text(where, "JSON Schema", DataError) if where else row[spec.columns.answer] or ""
     if problem := schema_problem(schema):
         raise ValueError(f"its schema {problem}")
