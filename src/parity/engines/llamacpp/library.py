@@ -93,6 +93,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "llama_get_logits": (_FLOATS, (_P,)),
     "llama_get_logits_ith": (_FLOATS, (_P, _I32)),
     "llama_get_embeddings_ith": (_FLOATS, (_P, _I32)),
+    "llama_get_embeddings_seq": (_FLOATS, (_P, _I32)),
     "llama_adapter_lora_init": (_P, (_P, _TEXT)),
     "llama_adapter_lora_free": (None, (_P,)),
     "llama_set_adapters_lora": (_I32, (_P, c.POINTER(_P), _SIZE, _FLOATS)),
