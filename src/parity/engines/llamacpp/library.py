@@ -88,6 +88,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "llama_vocab_get_add_bos": (_BOOL, (_P,)),
     "llama_vocab_get_add_eos": (_BOOL, (_P,)),
     "llama_tokenize": (_I32, (_P, _TEXT, _I32, _IDS, _I32, _BOOL, _BOOL)),
+    "llama_token_to_piece": (_I32, (_P, _I32, _P, _I32, _I32, _BOOL)),
     "llama_detokenize": (_I32, (_P, _IDS, _I32, _P, _I32, _BOOL, _BOOL)),
     "llama_decode": (_I32, (_P, Batch)),
     "llama_get_logits": (_FLOATS, (_P,)),

@@ -4,6 +4,7 @@ import ctypes as c
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,14 +166,8 @@ class Context:
         """
         counts_T = np.array([len(several) for several in sequences_T], np.int32)
         flat = np.fromiter((one for several in sequences_T for one in several), np.int32, int(counts_T.sum()))
-        starts_T = np.concatenate(([0], np.cumsum(counts_T)[:-1])).astype(np.uintp)
-        pointers_T = flat.ctypes.data + starts_T * flat.itemsize
-        batch = Batch(
-            len(ids_T), _ids(ids_T), None, _ids(depths_T), _ids(counts_T),
-            pointers_T.astype(np.uintp).ctypes.data_as(c.POINTER(c.POINTER(c.c_int32))),
-            wanted_T.ctypes.data_as(c.POINTER(c.c_int8)),
-        )  # fmt: skip
-        self._run(batch)
+        starts_T = np.concatenate(([0], np.cumsum(counts_T)[:-1]))
+        self._run(ids_T, depths_T, counts_T, flat.ctypes.data + starts_T * flat.itemsize, wanted_T)
         wanted = int(np.count_nonzero(wanted_T))
         if not wanted:
             return np.empty((0, self._model.tokenizer.size), np.float32)
@@ -185,17 +180,11 @@ class Context:
         Raises:
             EngineError: llama.cpp refused or broke off.
         """
-        zeros = np.zeros(len(ids_T), np.int32)
-        pointers_T = (zeros.ctypes.data + np.arange(len(ids_T)) * zeros.itemsize).astype(np.uintp)
-        depths_T, ones_T = np.arange(len(ids_T), dtype=np.int32), np.ones(len(ids_T), np.int32)
-        wanted_T = np.ones(len(ids_T), np.int8)
+        sequence, length = np.zeros(1, np.int32), len(ids_T)
+        pointers_T = np.full(length, sequence.ctypes.data)
         self._run(
-            Batch(
-                len(ids_T), _ids(ids_T), None, _ids(depths_T), _ids(ones_T),
-                pointers_T.ctypes.data_as(c.POINTER(c.POINTER(c.c_int32))),
-                wanted_T.ctypes.data_as(c.POINTER(c.c_int8)),
-            )
-        )  # fmt: skip
+            ids_T, np.arange(length, dtype=np.int32), np.ones(length, np.int32), pointers_T, np.ones(length, np.int8)
+        )
         size = self._library.llama_model_n_embd_out(self._model.pointer)
         pooled = self._library.llama_get_embeddings_seq(self.pointer, 0)
         if pooled:
@@ -204,11 +193,27 @@ class Context:
         mean: NDArray[np.float32] = np.mean([np.ctypeslib.as_array(row, (size,)) for row in rows], axis=0)
         return mean
 
-    def _run(self, batch: Batch) -> None:
+    def _run(
+        self,
+        ids_T: NDArray[np.int32],
+        depths_T: NDArray[np.int32],
+        counts_T: NDArray[np.int32],
+        sequences_T: NDArray[np.integer[Any]],
+        wanted_T: NDArray[np.int8],
+    ) -> None:
+        """One pass; `sequences_T` are addresses of ids of sequences, `counts_T` of them for each position."""
+        # A pointer into an array does not keep it: these names do, until the pass is over.
+        addresses_T = sequences_T.astype(np.uintp)
+        ids_T, depths_T, wanted_T = map(np.ascontiguousarray, (ids_T, depths_T, wanted_T))
+        batch = Batch(
+            len(ids_T), _ids(ids_T), None, _ids(depths_T), _ids(counts_T),
+            addresses_T.ctypes.data_as(c.POINTER(c.POINTER(c.c_int32))),
+            wanted_T.ctypes.data_as(c.POINTER(c.c_int8)),
+        )  # fmt: skip
         code = self._library.llama_decode(self.pointer, batch)
         if code:
             raise EngineError(
-                f"llama.cpp could not compute {batch.n_tokens} tokens (code {code}): {self._model.complaints.take()}.",
+                f"llama.cpp could not compute {len(ids_T)} tokens (code {code}): {self._model.complaints.take()}.",
                 "Try a smaller --batch-size.",
             )
 

@@ -70,6 +70,15 @@ class LlamaTokenizer:
                 return buffer.raw[:written].decode("utf-8", "replace")
             room = -written
 
+    def pieces(self) -> list[bytes]:
+        """The bytes of every token, its leading space included; of control tokens what they are called."""
+        buffer = c.create_string_buffer(4096)
+        named = {at: name.encode() for name, at in self._control.items()}
+        return [named.get(at) or self._piece(at, buffer) for at in range(self.size)]
+
+    def control_ids(self) -> list[int]:
+        return sorted(self._control.values())
+
     def convert_ids_to_tokens(self, token: int) -> str:
         return self._text(token)
 
@@ -87,6 +96,10 @@ class LlamaTokenizer:
                 encoded: list[int] = ids[:found].tolist()
                 return encoded
             room = -found
+
+    def _piece(self, token: int, buffer: Any) -> bytes:
+        written = self._library.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
+        return bytes(buffer.raw[: max(0, written)])
 
     def _text(self, token: int) -> str:
         raw: bytes = self._library.llama_vocab_get_text(self._vocabulary, token)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from parity.core.outputs import Failure, FailureKind, Output
 from parity.core.prompts import Generate
-from parity.engines.llamacpp.grammar import Grammar
+from parity.engines.llamacpp.grammar import Grammar, held_to
 from parity.engines.llamacpp.model import Context, Model
 from parity.engines.llamacpp.slots import Slot, Slots
 from parity.engines.tokens.drafts import Draft, ends_of, special_ids
@@ -116,7 +116,7 @@ class Writer:
         while self._queue and self._slots.free and self._queue[0].cells <= self._slots.tokens:
             writing = self._queue.pop(0)
             try:
-                grammar = Grammar.of(self._model, writing.request.constraint)
+                grammar = held_to(self._model, writing.request.constraint)
             except EngineError as error:
                 writing.tell("", Failure(FailureKind.ENGINE, error.what))
                 continue
