@@ -27,6 +27,8 @@ class Scorer:
 
     def __init__(self, model: Model, pass_tokens: int, work: Work, sharing: bool = True) -> None:
         self._model, self._pass_tokens, self.work = model, pass_tokens, work
+        # llama.cpp wants room in a pass for a token of every sequence.
+        self._sequences = min(SEQUENCES, pass_tokens)
         self._sharing = sharing and model.shares
         self._context: Context | None = None
 
@@ -45,12 +47,12 @@ class Scorer:
         context = self._room(max((len(row.ids) for row in rows), default=0))
         ledger = Ledger(encoded)
         for pieces in passes(rows, self._pass_tokens):
-            for start in range(0, len(pieces), SEQUENCES - 1):
+            for start in range(0, len(pieces), self._sequences - 1):
                 yield from ledger.drop(cancelled)
                 if ledger.all_settled:
                     return
                 begun = time.perf_counter()
-                for request, option, value in self._pass(context, pieces[start : start + SEQUENCES - 1]):
+                for request, option, value in self._pass(context, pieces[start : start + self._sequences - 1]):
                     ledger.add(request, option, value)
                 seconds = time.perf_counter() - begun
                 self.work.seconds += seconds
@@ -62,7 +64,7 @@ class Scorer:
         cells = longest + self._pass_tokens
         if self._context is None or self._context.cells < cells:
             self.close()
-            self._context = Context(self._model, cells + cells // 2, SEQUENCES, self._pass_tokens, unified=True)
+            self._context = Context(self._model, cells + cells // 2, self._sequences, self._pass_tokens, unified=True)
         self._context.keep(_PATH, 0)
         return self._context
 
