@@ -116,7 +116,8 @@ _HEAD_SIZES = (
 _EXPERT_SIZE = Key("expert_feed_forward_length", "uint32", lambda model: _experts(model, "ffn"))
 _SHARED_EXPERT_SIZE = _stated("expert_shared_feed_forward_length", "uint32", "shared_expert_intermediate_size")
 _LATENT_KEYS = (
-    Key("attention.q_lora_rank", "uint32", lambda model: model.latent.query_rank),
+    # 0 for queries of full rank: llama.cpp asks for the key unless it recognizes a published model by its layers.
+    Key("attention.q_lora_rank", "uint32", lambda model: model.latent.query_rank or 0),
     Key("attention.kv_lora_rank", "uint32", lambda model: model.latent.kv_rank),
     Key("attention.key_length", "uint32", lambda model: model.latent.kv_rank + model.latent.rope_dim),
     Key("attention.value_length", "uint32", lambda model: model.latent.kv_rank),

@@ -56,7 +56,7 @@ def arrange(held: Mapping[str, Held], row: Architecture, model: Described) -> tu
         ModelError: a tensor is unknown, missing, of an unreadable type, or not of the shape its configuration says.
     """
     _check_types(held)
-    names = _named(row, model.shape)
+    names = tensor_namer(row.name, model.shape.layers)
     found: list[Tensor] = []
     experts: dict[int, _Experts] = {}
     for name, one in held.items():
@@ -85,18 +85,23 @@ def _check_types(held: Mapping[str, Held]) -> None:
         )
 
 
-def _named(row: Architecture, shape: ModelShape) -> Callable[[str], str]:
+def tensor_namer(architecture: str, layers: int) -> Callable[[str], str]:
+    """From a tensor's name in transformers to the one in llama.cpp.
+
+    Raises:
+        ModelError: (the function) llama.cpp has no such tensor in this architecture.
+    """
     from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 
-    number = next(number for number, name in MODEL_ARCH_NAMES.items() if name == row.name)
-    table = get_tensor_name_map(number, shape.layers)
+    number = next(number for number, name in MODEL_ARCH_NAMES.items() if name == architecture)
+    table = get_tensor_name_map(number, layers)
 
     def name_of(source: str) -> str:
         asked = source.replace("e_score_correction_bias", "e_score_correction.bias")
         found = table.get_name(asked, try_suffixes=(".weight", ".bias"))
         if found is None:
             raise ModelError(
-                f"The tensor {source!r} has no place in llama.cpp's {row.name}.",
+                f"The tensor {source!r} has no place in llama.cpp's {architecture}.",
                 "Check that config.json belongs to these weights; or use llama.cpp's own script with --converter.",
             )
         return found
@@ -185,7 +190,9 @@ def _rope_factors(model: Described) -> Iterator[Tensor]:
     size, base = np.float32(model.shape.head_dim), model.shape.rope.base or 10_000.0
     keys = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     factor, low, high, original = (float(rope[key]) for key in keys)  # type: ignore[arg-type]
-    frequency = 1.0 / np.float32(base) ** (np.arange(0, model.shape.head_dim, 2, dtype=np.float32) / size)
+    # The power in double precision, rounded: as close as torch's own.
+    power = base ** (np.arange(0, model.shape.head_dim, 2, dtype=np.float32) / size).astype(np.float64)
+    frequency = np.float32(1.0) / power.astype(np.float32)
     length = np.float32(2 * np.pi) / frequency
     smooth = (np.float32(original) / length - np.float32(low)) / np.float32(high - low)
     between = 1 / ((1 - smooth) / np.float32(factor) + smooth)
