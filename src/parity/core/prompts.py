@@ -3,7 +3,7 @@
 Text and roles only: token ids and templates belong to whoever runs the model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from parity.core.digests import digest
@@ -85,14 +85,26 @@ class Fit:
     window_tokens: int | None = None
 
 
+ConstraintKind: TypeAlias = Literal["gbnf", "json_schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer must be: a sentence of a grammar (llama.cpp's GBNF), or JSON of a schema (as text)."""
+
+    kind: ConstraintKind
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Write an answer to the prompt."""
+    """Write an answer to the prompt; held to `constraint`, where the engine can do that."""
 
     id: RequestId
     prompt: Prompt
     sampling: Sampling
     fit: Fit = Fit()
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +127,8 @@ def kind_of(request: Request) -> RequestKind:
 
 def fingerprint(request: Request) -> str:
     """Digest of all that is asked, draw included, item id left out: equal fingerprints ask for equal answers."""
+    if isinstance(request, Generate) and request.constraint:
+        # Not in every fingerprint, so that answers kept before there were constraints stay known.
+        return digest((fingerprint(replace(request, constraint=None)), request.constraint))
     asked = request.sampling if isinstance(request, Generate) else request.continuations
     return digest((kind_of(request), request.prompt, asked, request.fit, request.id.draw))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from typing import cast
+from typing import Literal, cast
 
 from parity.core.prompts import RequestKind
 from parity.core.refs import ModelRef, Scheme
@@ -28,6 +28,11 @@ class EngineOptions:
         Tokens computed together when a local model scores; 0 chooses by the device.
     concurrency
         Most requests in flight at an endpoint.
+    threads
+        Threads a GGUF model computes with; 0 takes every core there is.
+    cache
+        Number type of the keys and values a GGUF model remembers: float32 is exact; float16 goes with flash attention,
+        in half the memory.
     """
 
     device: str = "auto"
@@ -35,6 +40,8 @@ class EngineOptions:
     batch_size: int = 8
     pass_tokens: int = 0
     concurrency: int = 64
+    threads: int = 0
+    cache: Literal["float32", "float16"] = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,19 @@ _TORCH = Backend(
     frozenset({"generation", "loglikelihood"}),
 )
 _ENDPOINT = Backend("parity.engines.endpoint:EndpointEngine", ("httpx2",), "api")
+_GGUF = Backend(
+    "parity.engines.llamacpp:LlamaCppEngine",
+    ("xllamacpp", "numpy"),
+    "gguf",
+    frozenset({"generation", "loglikelihood"}),
+)
 _WRITES_ONLY = replace(_ENDPOINT, kinds=frozenset({"generation"}))
 BACKENDS = {
     Scheme.DUMMY: Backend("parity.engines.dummy:DummyEngine"),
     Scheme.REPLAY: Backend("parity.engines.replay:ReplayEngine"),
     Scheme.FOLDER: _TORCH,
     Scheme.HUB: _TORCH,
+    Scheme.GGUF: _GGUF,
     Scheme.OPENAI: _WRITES_ONLY,
     Scheme.ANTHROPIC: _WRITES_ONLY,
     Scheme.HTTP: _ENDPOINT,

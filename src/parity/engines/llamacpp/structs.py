@@ -8,7 +8,7 @@ from typing import ClassVar
 
 # enum ggml_type and enum llama_flash_attn_type, as far as a context needs them.
 F32, F16 = 0, 1
-FLASH_ATTENTION_OFF = 0
+FLASH_ATTENTION_OFF, FLASH_ATTENTION_ON = 0, 1
 
 
 class ModelParams(c.Structure):

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parity.engines.tokens.ledger import Work
 from parity.engines.torch.path import walking
 from parity.engines.torch.reading import Limits, Reader
-from parity.engines.torch.scoring import Work
 from parity.engines.torch.slots import Slots
 
 

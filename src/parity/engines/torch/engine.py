@@ -15,15 +15,17 @@ from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
 from parity.engines.base import Cancellations, Capabilities
 from parity.engines.open import EngineOptions
-from parity.engines.torch.encoding import Encoded, Encoder
+from parity.engines.tokens.encoding import Encoded, Encoder
+from parity.engines.tokens.ledger import Work
 from parity.engines.torch.generation import PlainWriter
 from parity.engines.torch.likelihood import likelihoods
 from parity.engines.torch.proof import follows_a_walk
 from parity.engines.torch.reading import Limits
-from parity.engines.torch.scoring import Scorer, Work
+from parity.engines.torch.scoring import Scorer
 from parity.engines.torch.writing import SharingWriter, Writer
 from parity.errors import ContextExceeded, EngineError, ModelError, UsageError, did_you_mean
 from parity.models.sources import locate
+from parity.models.templates import find_template
 
 # Ids a pass computes together, on a CPU and on a GPU.
 PASS_TOKENS = (2048, 16384)
@@ -52,7 +54,7 @@ class TorchEngine:
                 f"{local.folder} cannot be loaded: {error}", "Check that transformers supports it."
             ) from error
         self._model.eval().to(self._device)
-        self._encoder = Encoder(self._tokenizer, local.folder, local.context_tokens)
+        self._encoder = Encoder(self._tokenizer, find_template(local.folder), local.context_tokens)
         self._batch_size = options.batch_size
         self._cancellations = Cancellations()
         self._one_at_a_time = threading.Lock()
@@ -94,6 +96,7 @@ class TorchEngine:
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
         self._check_open()
         block = list(requests)
+        self.capabilities.check(block)
         with self._cancellations.watching(request.id for request in block):
             scored = [request for request in block if isinstance(request, Loglikelihood)]
             written = [request for request in block if isinstance(request, Generate)]
@@ -102,6 +105,7 @@ class TorchEngine:
 
     def stream(self, request: Generate) -> Iterator[Delta]:
         self._check_open()
+        self.capabilities.check([request])
         encoded = self._encoder.generation(request)
         if isinstance(encoded, Failure):
             raise ContextExceeded(encoded.message, "Shorten the prompt or the answer.")

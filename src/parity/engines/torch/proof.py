@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from parity.core.outputs import Loglikelihoods
+from parity.engines.tokens.encoding import Encoded
 from parity.engines.torch.decoding import Decoding
-from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.likelihood import likelihoods
 from parity.engines.torch.reading import Limits
 from parity.engines.torch.sampling import likeliest

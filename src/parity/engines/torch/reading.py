@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parity.engines.tokens.ledger import Work
+from parity.engines.tokens.walk import Piece, Row, passes, walk
 from parity.engines.torch.path import Path, walking
-from parity.engines.torch.scoring import Work
 from parity.engines.torch.slots import Head, Slots
-from parity.engines.torch.walk import Piece, Row, passes, walk
 
 
 @dataclass(frozen=True, slots=True)

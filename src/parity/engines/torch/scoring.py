@@ -7,31 +7,20 @@ multiplied at the positions that predict, and normalised in fp32.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
-from parity.engines.torch.encoding import Encoded
+from parity.core.outputs import Output
+from parity.engines.tokens.encoding import Encoded
+from parity.engines.tokens.ledger import Ledger, Work
+from parity.engines.tokens.walk import Piece, passes, walk
 from parity.engines.torch.path import Path, walking
-from parity.engines.torch.walk import Piece, Row, passes, walk
 
 # Positions normalised together: 64 rows of a 152,000-word vocabulary are 39 MB in fp32.
 HEAD_ROWS = 64
-
-
-@dataclass(slots=True)
-class Work:
-    """What scoring took, in tokens. `requested`: every continuation after its whole context; `computed`: ids that went
-    through the model; `distinct`: the least that could, the nodes of the prefix tree."""
-
-    requested: int = 0
-    computed: int = 0
-    distinct: int = 0
-    seconds: float = 0.0
 
 
 class Scorer:
@@ -44,8 +33,8 @@ class Scorer:
     def score(self, encoded: Sequence[Encoded], cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
         """Yields (index of the request, result) as soon as its last continuation is scored."""
         rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded])
-        self._count(encoded, rows)
-        ledger = _Ledger(encoded)
+        self.work.count(encoded, rows)
+        ledger = Ledger(encoded)
         path = Path(max((len(row.ids) for row in rows), default=0))
         for pieces in passes(rows, self._pass_tokens):
             yield from ledger.drop(cancelled)
@@ -82,48 +71,6 @@ class Scorer:
     def _logprobs(self, rows_RH: Tensor) -> Tensor:
         logits_RV = self._model.get_output_embeddings()(rows_RH)
         return torch.log_softmax(logits_RV, dim=-1, dtype=torch.promote_types(logits_RV.dtype, torch.float32))
-
-    def _count(self, encoded: Sequence[Encoded], rows: Sequence[Row]) -> None:
-        self.work.distinct += sum(row.new_tokens for row in rows)
-        for entry in encoded:
-            self.work.requested += sum(len(entry.context) + len(rest) - 1 for rest in entry.continuations)
-
-
-class _Ledger:
-    """What is known of each request so far, and which are settled."""
-
-    def __init__(self, encoded: Sequence[Encoded]) -> None:
-        self._encoded = encoded
-        self._values = [[0.0] * len(entry.continuations) for entry in encoded]
-        self._open = [sum(map(len, entry.continuations)) for entry in encoded]
-        self._left = set(range(len(encoded)))
-        self._ready: list[int] = []
-
-    @property
-    def all_settled(self) -> bool:
-        return not self._left
-
-    def add(self, request: int, option: int, value: float) -> None:
-        self._values[request][option] += value
-        self._open[request] -= 1
-        if not self._open[request]:
-            self._ready.append(request)
-
-    def drop(self, cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
-        for request in sorted(index for index in self._left if cancelled(index)):
-            self._left.discard(request)
-            yield request, Failure(FailureKind.CANCELLED, "cancelled before it was answered")
-
-    def settled(self, seconds: float) -> Iterator[tuple[int, Output]]:
-        """Results that became complete; the pass's time is shared between them."""
-        ready = [request for request in self._ready if request in self._left]
-        self._ready = []
-        for request in ready:
-            self._left.discard(request)
-            entry = self._encoded[request]
-            tokens = tuple(map(len, entry.continuations))
-            usage = Usage(len(entry.context), sum(tokens), entry.truncated_tokens, entry.dropped_shots)
-            yield request, Loglikelihoods(tuple(self._values[request]), tokens, usage, seconds / len(ready))
 
 
 def _wanted(path: Path, pieces: Sequence[Piece]) -> tuple[list[int], list[list[tuple[int, int, int]]]]:

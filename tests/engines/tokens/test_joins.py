@@ -3,7 +3,7 @@
 import pytest
 
 from parity.benchmarks import mmlu
-from parity.engines.torch.joins import Joiner
+from parity.engines.tokens.joins import Joiner
 from parity.testing.folders import llama2c_folder, qwen_tokenizer
 from shared import needs_shared
 

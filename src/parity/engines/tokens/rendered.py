@@ -1,11 +1,11 @@
 """Token ids of a conversation: rendered by the model's template, special tokens only where the template put them.
 
 A user may write `<|im_end|>` and must not end a turn by it. Such text is tracked through the template by stand-ins, and
-encoded as the plain text it is. Fast tokenizers only: what cannot be told apart is refused.
+encoded as the plain text it is: by `encode_plain` of the tokenizer, or the twin of a fast one; others are refused.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from parity.core.prompts import Message
@@ -25,7 +25,7 @@ class RenderedChat:
         special |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
         longest_first = sorted(filter(None, special), key=lambda token: (-len(token), token))
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self._plain: Any = None
+        self._plain: Callable[[str], Sequence[int]] | None = None
 
     def close(self) -> None:
         self._renderer.close()
@@ -63,28 +63,38 @@ class RenderedChat:
 
     def _with_plain(self, text: str, written: dict[str, str]) -> tuple[int, ...]:
         """Encode stretch by stretch: the template's special tokens as themselves, all between them as plain text."""
-        plain = self._plain_tokenizer()
+        plain = self._plain_encoder()
         ids: list[int] = []
         at = 0
         for found in [*self._special.finditer(text), None]:
             stretch = text[at : found.start() if found else len(text)]
             if stretch:
                 restored = "".join(written.get(character, character) for character in stretch)
-                ids += plain.encode(restored, add_special_tokens=False).ids
+                ids += plain(restored)
             if found:
                 ids.append(self._tokenizer.convert_tokens_to_ids(found.group()))
                 at = found.end()
         return tuple(ids)
 
-    def _plain_tokenizer(self) -> Any:
-        """The same tokenizer, which takes special tokens in a text for plain text; made when it is first needed."""
+    def _plain_encoder(self) -> Callable[[str], Sequence[int]]:
+        """Encodes a text and takes special tokens in it for plain text; made when it is first needed."""
         if self._plain is None:
-            backend = getattr(self._tokenizer, "backend_tokenizer", None)
-            if backend is None:
-                raise ModelError(
-                    "A message contains the text of a special token, and this model's tokenizer cannot keep it plain.",
-                    "Take it out of the message, or use a version of the model with tokenizer.json.",
-                )
-            self._plain = type(backend).from_str(backend.to_str())
-            self._plain.encode_special_tokens = True
+            own = getattr(self._tokenizer, "encode_plain", None)
+            self._plain = own or _plain_twin(getattr(self._tokenizer, "backend_tokenizer", None))
         return self._plain
+
+
+def _plain_twin(backend: Any) -> Callable[[str], Sequence[int]]:
+    if backend is None:
+        raise ModelError(
+            "A message contains the text of a special token, and this model's tokenizer cannot keep it plain.",
+            "Take it out of the message, or use a version of the model with tokenizer.json.",
+        )
+    twin = type(backend).from_str(backend.to_str())
+    twin.encode_special_tokens = True
+
+    def encode(text: str) -> Sequence[int]:
+        ids: list[int] = twin.encode(text, add_special_tokens=False).ids
+        return ids
+
+    return encode
