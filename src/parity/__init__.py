@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from parity.engines.open import EngineOptions, open_engine
     from parity.errors import ParityError
     from parity.measurement.comparison import compared
-    from parity.measurement.measure import Measurement, MeasureSpec, measure
+    from parity.measurement.measure import MeasureSpec, measure
     from parity.measurement.records import read_record
+    from parity.measurement.results import Measurement
     from parity.models.fit import FitSpec, fit
     from parity.models.hub import pull
     from parity.models.inspection import inspect
@@ -29,7 +30,7 @@ _HOMES = {
     "FitSpec": "parity.models.fit",
     "Gap": "parity.core.gaps",
     "MeasureSpec": "parity.measurement.measure",
-    "Measurement": "parity.measurement.measure",
+    "Measurement": "parity.measurement.results",
     "ModelRef": "parity.core.refs",
     "ParityError": "parity.errors",
     "Verdict": "parity.core.gaps",
