@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from parity.models.hub import pull
     from parity.models.inspection import inspect
     from parity.pricing.own import open_book
+    from parity.quantization.quantize import QuantizeSpec, quantize
     from parity.store import Workspace
 
 _HOMES = {
@@ -33,6 +34,7 @@ _HOMES = {
     "Measurement": "parity.measurement.results",
     "ModelRef": "parity.core.refs",
     "ParityError": "parity.errors",
+    "QuantizeSpec": "parity.quantization.quantize",
     "Verdict": "parity.core.gaps",
     "Workspace": "parity.store",
     "compared": "parity.measurement.comparison",
@@ -43,6 +45,7 @@ _HOMES = {
     "open_book": "parity.pricing.own",
     "open_engine": "parity.engines.open",
     "pull": "parity.models.hub",
+    "quantize": "parity.quantization.quantize",
     "read_record": "parity.measurement.records",
 }
 
@@ -54,6 +57,7 @@ __all__ = [
     "Measurement",
     "ModelRef",
     "ParityError",
+    "QuantizeSpec",
     "Verdict",
     "Workspace",
     "compared",
@@ -64,6 +68,7 @@ __all__ = [
     "open_book",
     "open_engine",
     "pull",
+    "quantize",
     "read_record",
 ]
 

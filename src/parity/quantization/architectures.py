@@ -11,8 +11,8 @@ from typing import Literal
 
 from parity.core.digests import Plain
 from parity.core.models import LatentAttention, ModelShape
+from parity.core.quantized import Caveat
 from parity.errors import ModelError
-from parity.quantization.models import Caveat
 
 Number = int | float | bool | str
 Kind = Literal["uint32", "float32", "bool", "string"]

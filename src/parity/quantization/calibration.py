@@ -75,12 +75,12 @@ def compute(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     pieces = _chunks(tokenizer, read_text(text, "calibration text", DataError), text, tokens)[:chunks]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Eager attention tells its weights, which MLA's value matrix needs.
-    loaded = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder, local_files_only=True, dtype="auto", attn_implementation="eager"
     )
     loaded = loaded.to(device).eval()

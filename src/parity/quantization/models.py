@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parity.core.quantized import Caveat
 from parity.models.counts import Weight
 from parity.models.mixtures import Traits
 from parity.quantization.matrices import Matrix
@@ -43,14 +44,6 @@ class Tensor:
             return Weight(name, self.shape[::-1])
         _, layer, role = name.split(".", 2)
         return Weight(role, self.shape[::-1], int(layer))
-
-
-@dataclass(frozen=True, slots=True)
-class Caveat:
-    """Something that will be different in llama.cpp, and from which context length on (None: always)."""
-
-    what: str
-    from_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

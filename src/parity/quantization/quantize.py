@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity.core.digests import digest
+from parity.core.quantized import Quantized, TypeShare
 from parity.core.refs import ModelRef
 from parity.engines.llamacpp.library import PINNED
 from parity.errors import ModelError, StoreError, UsageError
 from parity.models.ggml_types import BY_NAME, GgmlType
 from parity.models.mixtures import MIXTURES, Mixture, find_mixture, needs_importance, tensor_types
-from parity.quantization.importance import ImportanceMatrix, importance_entries
+from parity.quantization.importance import ImportanceMatrix, importance_entries, write_matrix
 from parity.quantization.layout import Layout, entries, lay_out, lay_out_split, split_paths
-from parity.quantization.models import Caveat, GgufModel, Tensor
+from parity.quantization.models import GgufModel, Tensor
 from parity.quantization.opening import opened
 from parity.quantization.writing import Importance, Progress, discard, finish, write
 
@@ -33,7 +34,8 @@ class QuantizeSpec:
     """What to make. `to`: a mixture by llama.cpp's name. `adapter`: a LoRA adapter merged first.
 
     `importance`: a matrix file, or calibration text from which one is computed. `converter`: llama.cpp's own script,
-    for architectures we do not convert. `split_bytes`: the most bytes of tensors in one file.
+    for architectures we do not convert. `save_importance`: keep the computed matrix. `split_bytes`: the most bytes of
+    tensors in one file.
     """
 
     model: ModelRef
@@ -43,38 +45,10 @@ class QuantizeSpec:
     importance: Path | None = None
     calibration_tokens: int = 512
     calibration_chunks: int | None = None
+    save_importance: Path | None = None
     converter: Path | None = None
     split_bytes: int | None = None
     threads: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TypeShare:
-    """Tensors of a file in one storage type."""
-
-    type: str
-    tensors: int
-    elements: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Quantized:
-    """What was made. `mixture` by llama.cpp's name; `fallbacks`: tensors whose rows fit no block of their type."""
-
-    files: tuple[Path, ...]
-    mixture: str
-    size_bytes: int
-    elements: int
-    types: tuple[TypeShare, ...]
-    fallbacks: tuple[str, ...]
-    importance: str | None
-    caveats: tuple[Caveat, ...]
-    seconds: float
-
-    @property
-    def bits_per_weight(self) -> float:
-        return 8 * sum(share.size_bytes for share in self.types) / self.elements
 
 
 def quantize(spec: QuantizeSpec, on_progress: Progress | None = None) -> Quantized:
@@ -91,6 +65,8 @@ def quantize(spec: QuantizeSpec, on_progress: Progress | None = None) -> Quantiz
     _refuse_existing(spec.target)
     with opened(spec, show) as (model, matrix):
         importance = matrix.fitted(model.tensors) if matrix else None
+        if matrix and spec.save_importance:
+            write_matrix(matrix, spec.save_importance)
         kinds = choose_types(model, mixture, importance is not None)
         _check_importance(model, kinds, mixture, importance)
         metadata = {key: entry for key, entry in model.metadata.items() if key not in _REPLACED}

@@ -5,15 +5,16 @@ what transformers makes of a vocabulary with merges. Special tokens and chat tem
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity.core.digests import Plain
+from parity.core.quantized import Caveat
 from parity.errors import ModelError
 from parity.models.model_files import LocalFolder, read_json
-from parity.quantization.models import Caveat
 from parity.quantization.pretokenizers import pre_tokenizer_name
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ def write_vocabulary(writer: "GGUFWriter", found: Vocabulary, folder: Path) -> N
     if found.model == "llama":
         writer.add_token_scores([token.score for token in found.tokens])
     writer.add_token_types([token.type for token in found.tokens])
+    said = logging.getLogger("gguf.vocab")
+    said.setLevel(logging.ERROR)  # it warns of what pairs of texts are joined with, which no model here is given
     special = SpecialVocab(folder, load_merges=False, n_vocab=len(found.tokens))
+    said.setLevel(logging.NOTSET)
     special.merges = list(found.merges)
     special.add_to_gguf(writer, quiet=True)
     if found.space_first is not None:
