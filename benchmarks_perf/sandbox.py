@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from parity.benchmarks import cruxeval, humaneval, mbpp
-from parity.benchmarks.code import Problem
 from parity.errors import ParityError
+from parity.marking.problems import Problem
 from parity.marking.sandbox import Case, Limits, Sandbox
 from parity.testing.hacks import HACKS
 from peers import DEFAULT_FOLDER, python_of

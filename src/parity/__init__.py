@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from parity.engines.open import EngineOptions, open_engine
     from parity.errors import ParityError
     from parity.measurement.comparison import compared
-    from parity.measurement.measure import Measurement, MeasureSpec, measure
+    from parity.measurement.measure import MeasureSpec, measure
     from parity.measurement.records import read_record
+    from parity.measurement.results import Measurement
     from parity.models.fit import FitSpec, fit
     from parity.models.hub import pull
     from parity.models.inspection import inspect
     from parity.pricing.own import open_book
+    from parity.quantization.quantize import QuantizeSpec, quantize
     from parity.store import Workspace
 
 _HOMES = {
@@ -29,9 +31,10 @@ _HOMES = {
     "FitSpec": "parity.models.fit",
     "Gap": "parity.core.gaps",
     "MeasureSpec": "parity.measurement.measure",
-    "Measurement": "parity.measurement.measure",
+    "Measurement": "parity.measurement.results",
     "ModelRef": "parity.core.refs",
     "ParityError": "parity.errors",
+    "QuantizeSpec": "parity.quantization.quantize",
     "Verdict": "parity.core.gaps",
     "Workspace": "parity.store",
     "compared": "parity.measurement.comparison",
@@ -42,6 +45,7 @@ _HOMES = {
     "open_book": "parity.pricing.own",
     "open_engine": "parity.engines.open",
     "pull": "parity.models.hub",
+    "quantize": "parity.quantization.quantize",
     "read_record": "parity.measurement.records",
 }
 
@@ -53,6 +57,7 @@ __all__ = [
     "Measurement",
     "ModelRef",
     "ParityError",
+    "QuantizeSpec",
     "Verdict",
     "Workspace",
     "compared",
@@ -63,6 +68,7 @@ __all__ = [
     "open_book",
     "open_engine",
     "pull",
+    "quantize",
     "read_record",
 ]
 

@@ -1,5 +1,6 @@
 """The verdict: what must not be said."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,8 @@ from parity.core.items import Tag
 from parity.core.runs import Marked
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.errors import DataError
-from parity.measurement.comparison import Pairs, compare, pair, scores_of, slice_gaps
+from parity.measurement.comparison import compare, compared, scores_of, slice_gaps
+from parity.measurement.pairing import Pairs, pair
 from parity.stats.paired import PairedCounts
 
 
@@ -91,11 +93,77 @@ def test_an_error_is_never_a_zero():
     assert scores_of(marks) == {"a": None, "b": 1.0}
 
 
-def test_nothing_shared_and_graded_scores_are_refused():
+def test_nothing_shared_and_scores_out_of_range_are_refused():
     with pytest.raises(DataError, match="No item has a score from both"):
         pair({"a": 1.0}, {"b": 1.0})
-    with pytest.raises(DataError, match=r"score 0\.5"):
-        pair({"a": 0.5}, {"a": 1.0})
+    with pytest.raises(DataError, match=r"score 1\.5"):
+        pair({"a": 1.5}, {"a": 1.0})
+
+
+def graded(count, shift=0.0, spread=0.2, seed=0):
+    chance = np.random.default_rng(seed)
+    theirs = chance.uniform(0.2, 0.8, count)
+    ours = np.clip(theirs + shift + chance.normal(0, spread, count), 0, 1)
+    return ({f"i{at}": float(score) for at, score in enumerate(side)} for side in (ours, theirs))
+
+
+def test_graded_scores_get_a_verdict_by_a_named_method():
+    ours, theirs = graded(2000)
+    gap = compare(pair(ours, theirs), 0.03)
+    assert (gap.verdict, gap.interval) == (Verdict.NON_INFERIOR, "Gaffke bound")
+    assert (gap.both, gap.mcnemar_p, gap.clusters) == (None, None, None)
+    assert gap.gap == pytest.approx(gap.candidate_score - gap.incumbent_score)
+    assert gap.low < gap.bound_low < gap.gap < gap.bound_high < gap.high
+    assert compare(pair(*graded(2000, -0.1)), 0.03).verdict is Verdict.INFERIOR
+    assert compare(pair(*graded(2000, 0.1)), 0.03).verdict is Verdict.SUPERIOR
+    unsure = compare(pair(*graded(200, -0.01)), 0.03)
+    assert (unsure.verdict, unsure.items_needed > 100) == (Verdict.INCONCLUSIVE, True)
+
+
+def test_few_graded_items_are_bets_and_prove_little():
+    gap = compare(pair(*graded(12)), 0.03)
+    assert (gap.verdict, gap.interval) == (Verdict.INCONCLUSIVE, "betting")
+    assert gap.low <= gap.gap <= gap.high
+
+
+def test_missing_graded_scores_go_the_worst_way():
+    ours, theirs = graded(2000)
+    whole = compare(pair(ours, theirs), 0.03)
+    torn = compare(
+        pair({item: None if at < 300 else score for at, (item, score) in enumerate(ours.items())}, theirs), 0.03
+    )
+    assert whole.verdict is Verdict.NON_INFERIOR
+    assert (torn.verdict, torn.missing.pairs, torn.missing.candidate) == (Verdict.INCONCLUSIVE, 300, 300)
+    assert torn.missing.worst_case is Verdict.INFERIOR
+
+
+def test_items_that_hang_together_count_once():
+    """Twenty copies of an answer are one answer: the interval must be as wide as that of the clusters alone."""
+    chance = np.random.default_rng(3)
+    ours = {f"{c}.{at}": float(right) for c, right in enumerate(chance.random(100) < 0.8) for at in range(20)}
+    theirs = {f"{c}.{at}": float(right) for c, right in enumerate(chance.random(100) < 0.8) for at in range(20)}
+    clusters = {item: item.split(".")[0] for item in ours}
+    alone, together = compare(pair(ours, theirs), 0.03), compare(pair(ours, theirs, clusters), 0.03)
+    once = compare(
+        pair({c: ours[f"{c}.0"] for c in clusters.values()}, {c: theirs[f"{c}.0"] for c in clusters.values()})
+    )
+    assert (together.n, together.clusters, together.gap) == (2000, 100, pytest.approx(alone.gap))
+    assert together.high - together.low > 3 * (alone.high - alone.low)
+    assert together.high - together.low == pytest.approx(once.high - once.low, rel=0.2)
+
+
+def test_a_tag_of_the_kind_cluster_says_what_hangs_together():
+    def marks(seed):
+        chance = np.random.default_rng(seed)
+        return [
+            Marked(f"{at}", Score(float(chance.random() < 0.8)), (("cluster", str(at // 10)), ("topic", "a")))
+            for at in range(400)
+        ]
+
+    found = compared("one", marks(1), "two", marks(2), 0.05)
+    assert found.gap.clusters == 40
+    assert list(found.slices) == [Tag("topic", "a")]
+    assert found.slices[Tag("topic", "a")].clusters == 40
 
 
 def test_slices_pair_within_their_tag():

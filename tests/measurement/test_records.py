@@ -6,7 +6,8 @@ import pytest
 
 from parity.core.scores import Score, Unscored
 from parity.errors import DataError
-from parity.measurement.comparison import compare, pair, scores_of
+from parity.measurement.comparison import compare, scores_of
+from parity.measurement.pairing import pair
 from parity.measurement.records import read_record
 from shared import needs_shared
 

@@ -2,17 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from parity.benchmarks.catalog import open_benchmark
 from parity.cli import main
 from parity.core.gaps import Verdict
+from parity.core.items import Item, Tag
 from parity.core.refs import ModelRef
 from parity.engines import open as open_module
 from parity.engines.open import EngineOptions, Engines, open_engine
-from parity.errors import DataError
 from parity.measurement.measure import MeasureSpec, measure
-from parity.measurement.stopping import StoppingRule, looks, verdict_so_far
+from parity.measurement.stopping import StoppingRule, compare_anytime, looks, order_of_asking, rule_for, verdict_so_far
 from parity.store import Workspace
 
 
@@ -92,10 +93,41 @@ def test_missing_scores_hold_a_verdict_back():
     assert verdict_so_far(items, torn, right, rule) is Verdict.INCONCLUSIVE
 
 
-def test_graded_scores_are_refused_not_cut_to_whole_ones():
-    items = [f"i{at}" for at in range(60)]
-    with pytest.raises(DataError, match="needs 0 or 1"):
-        verdict_so_far(items, dict.fromkeys(items, 0.5), dict.fromkeys(items, 1.0), StoppingRule(0.05, 0.05, 1000))
+def graded(count, shift, seed=0):
+    chance = np.random.default_rng(seed)
+    theirs = chance.uniform(0.2, 0.8, count)
+    ours = np.clip(theirs + shift + chance.normal(0, 0.1, count), 0, 1)
+    return ({f"i{at}": float(score) for at, score in enumerate(side)} for side in (ours, theirs))
+
+
+def test_graded_scores_are_bet_on_too():
+    ours, theirs = graded(600, 0.0)
+    rule = StoppingRule(0.05, 0.05, 5000)
+    assert verdict_so_far(list(ours), ours, theirs, rule) is Verdict.NON_INFERIOR
+    gap = compare_anytime(list(ours), ours, theirs, rule)
+    assert gap.low < gap.bound_low < gap.gap < gap.bound_high < gap.high
+    assert (gap.both, gap.interval) == (None, "confidence sequence, these items")
+    worse, better = graded(600, -0.1)
+    assert verdict_so_far(list(worse), worse, better, rule) is Verdict.INFERIOR
+    torn = {**ours, **dict.fromkeys(list(ours)[::5], None)}
+    assert verdict_so_far(list(ours), torn, theirs, rule) is Verdict.INCONCLUSIVE
+
+
+def test_of_future_items_a_cluster_is_one_bet():
+    """Ten items of a passage that always agree are one answer, not ten."""
+    items = [Item(f"{c}.{at}", "?", ("A",), tags=(Tag("cluster", str(c)),)) for c in range(60) for at in range(10)]
+    rule = rule_for(items, 0.05, 0.05, about_these=False)
+    asked = [item.id for item in order_of_asking(items, rule)]
+    passages = [name.split(".")[0] for name in asked]
+    assert [*dict.fromkeys(passages)] == passages[::10]
+    assert passages[::10] != [str(c) for c in range(60)]
+    right = dict.fromkeys(asked, 1.0)
+    apart = StoppingRule(0.05, 0.05, None)
+    assert verdict_so_far(asked, right, right, apart) is Verdict.NON_INFERIOR
+    assert verdict_so_far(asked, right, right, rule) is Verdict.INCONCLUSIVE
+    bound = compare_anytime(asked[:205], right, right, rule).bound_low
+    assert bound == compare_anytime(asked[:200], right, right, rule).bound_low
+    assert order_of_asking(items, rule_for(items, 0.05, 0.05, about_these=True)) == items
 
 
 def test_an_engine_that_was_opened_to_ask_its_kinds_is_opened_once(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from parity.core.money import Cost, Price, Rates
 from parity.core.outputs import Generation
 from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
-from parity.core.runs import Identity, Marked, RunKey
+from parity.core.runs import Identity, Marked, Ran, RunKey
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.errors import DataError, StoreError
 from parity.files.egress import Contact, Egress
@@ -140,4 +140,28 @@ def test_a_workspace_from_before_costs_were_kept_is_brought_up_to_date(workspace
     assert again.run(KEY.run_id).status == "asking"
     assert again.account(KEY.run_id) == RunAccount(cost=None, hosts=None)
     again.put_call(None, KEY.run_id, Egress())
+    again.close()
+
+
+def test_draws_and_how_they_were_run_are_kept(workspace):
+    marked = [Marked("a", Score(float(draw == 1)), (), draw) for draw in range(3)]
+    workspace.begin_run(KEY, 1)
+    workspace.finish_run(KEY.run_id, [(entry, f"r{entry.draw}") for entry in marked], Ran("Landlock", 2, 0))
+    assert workspace.marks(KEY.run_id) == marked
+    assert workspace.requests(KEY.run_id) == {RequestId("a", draw): f"r{draw}" for draw in range(3)}
+    assert workspace.run(KEY.run_id).ran == Ran("Landlock", 2, 0)
+
+
+def test_a_workspace_from_before_draws_is_brought_up_to_date(workspace, tmp_path):
+    workspace.begin_run(KEY, 1)
+    workspace.finish_run(KEY.run_id, [(Marked("a", Score(1.0)), "r")])
+    workspace.close()
+    with sqlite3.connect(tmp_path / "w" / "parity.db") as database:
+        database.execute("DELETE FROM migrations WHERE number = 3")
+        database.execute("ALTER TABLE marks DROP COLUMN draw")
+        for name in ("isolation", "held_objects", "tested_inside"):
+            database.execute(f"ALTER TABLE runs DROP COLUMN {name}")
+    again = Workspace(tmp_path / "w")
+    assert again.marks(KEY.run_id) == [Marked("a", Score(1.0))]
+    assert again.run(KEY.run_id).ran is None
     again.close()

@@ -19,7 +19,7 @@ def test_the_recorded_gaps_are_the_records():
     turbo = found["Llama-3-70B", "GPT-4 Turbo (1106)"]
     assert (turbo.gap.verdict, turbo.gap.worse, turbo.incumbent_outside) == (Verdict.NON_INFERIOR, True, 744)
     small = found["Mixtral-8x7B-Instruct", "GPT-4 Turbo (1106)"].gap
-    assert (round(small.candidate_accuracy, 4), round(small.incumbent_accuracy, 4)) == (0.6808, 0.8058)
+    assert (round(small.candidate_score, 4), round(small.incumbent_score, 4)) == (0.6808, 0.8058)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_live_part_guesses_and_says_so(tmp_path):
     gap = found.comparisons[0].gap
     assert gap.n == 300
     assert gap.verdict is Verdict.INCONCLUSIVE
-    assert 0.15 < gap.candidate_accuracy < 0.35
+    assert 0.15 < gap.candidate_score < 0.35
     assert found.measured[0].outside == 0
     again = live(tmp_path)
     assert again.measured[0].run_id == found.measured[0].run_id

@@ -4,7 +4,7 @@ A protocol turns an item into a request and an output into a mark. Log-likelihoo
 measurements; one comparison uses one protocol.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from parity.core.digests import digest
@@ -12,6 +12,7 @@ from parity.core.items import Item, Tag
 from parity.core.outputs import Failure, Generation, Loglikelihoods, Output
 from parity.core.prompts import (
     ChatPrompt,
+    Drawing,
     Fit,
     Generate,
     Loglikelihood,
@@ -25,6 +26,7 @@ from parity.core.prompts import (
 from parity.core.scores import Mark, Unscored, UnscoredReason
 from parity.errors import UsageError, did_you_mean
 from parity.marking import most_likely, named_letter
+from parity.marking.checks import Marking, Progress, Reading, mark_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,16 @@ class Protocol:
     prompt: Callable[[Item], TextPrompt]
     continuations: Callable[[Item], tuple[str, ...]] | None = None
     sampling: Sampling | None = None
-    read: Callable[[str, Item], Mark] | None = None
+    read: Callable[[str, Item], Reading] | None = None
     fit: Fit | None = None
 
     @property
     def kind(self) -> RequestKind:
         return "generation" if self.sampling is not None else "loglikelihood"
 
-    def request(self, item: Item, draw: int = 0, fit: Fit | None = None, chat: bool = False) -> Request:
+    def request(
+        self, item: Item, draw: int = 0, fit: Fit | None = None, chat: bool = False, drawing: Drawing | None = None
+    ) -> Request:
         """What is asked for an item; the protocol's own window rule goes before the caller's.
 
         `chat` puts the prompt into a user's turn, after which an answer begins without a space.
@@ -57,13 +61,24 @@ class Protocol:
         text = self.prompt(item)
         prompt = ChatPrompt((Message("user", text.text),)) if chat else text
         if self.sampling is not None:
-            return Generate(asked, prompt, self.sampling, fit)
+            return Generate(asked, prompt, drawing.of(self.sampling) if drawing else self.sampling, fit)
         assert self.continuations is not None
         options = self.continuations(item)
         return Loglikelihood(asked, prompt, tuple(map(str.lstrip, options)) if chat else options, fit)
 
+    def marks(self, answered: Iterable[tuple[Item, Output]], on_progress: Progress | None = None) -> Marking:
+        """What answers are worth; those that have to be run are run together, several at a time.
+
+        Raises:
+            SandboxError: model-written code cannot be run safely here.
+        """
+        return mark_all([self._reading(item, output) for item, output in answered], on_progress)
+
     def mark(self, item: Item, output: Output) -> Mark:
-        """What an answer is worth. A technical failure is unscored, whatever the protocol."""
+        """What one answer is worth. A technical failure is unscored, whatever the protocol."""
+        return self.marks([(item, output)]).marks[0]
+
+    def _reading(self, item: Item, output: Output) -> Reading:
         if isinstance(output, Failure):
             return Unscored(UnscoredReason.FAILED, f"{output.kind.value}: {output.message}")
         if isinstance(output, Loglikelihoods) and self.continuations is not None:

@@ -1,4 +1,4 @@
-"""What benchmarks of code have in common: a problem, its two protocols, and reading rows of JSON.
+"""What benchmarks of code have in common: their two protocols, and reading rows of JSON.
 
 The program under test is the model's; test, setup and reference are the benchmark's and run in another process
 (`parity.marking.sandbox`). Refuses to know any one benchmark.
@@ -12,45 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark, Protocol
-from parity.core.items import Item, Tag
+from parity.core.items import Item
 from parity.core.prompts import Sampling, TextPrompt
-from parity.core.scores import Mark, Score
 from parity.errors import DataError
 from parity.files.tables import Table, read_table
-from parity.marking.code import STOPS, check_code, code_of_answer, shared_sandbox, until_stop
-from parity.marking.sandbox import Case
+from parity.marking.checks import Reading, shared_sandbox
+from parity.marking.code import STOPS, until_stop
+from parity.marking.problems import Problem, read_answer, read_completion
 
 # Servers take at most four stop strings; the rest of the rule is applied to what comes back.
 SERVER_STOPS = 4
 MAX_TOKENS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One problem. A program is `prompt` + completion; `setup` is what its test may use.
-
-    `asks` is the task in words where the prompt is no code of the program.
-    """
-
-    id: str
-    prompt: str
-    entry: str
-    test: str
-    setup: str = ""
-    preamble: str = ""
-    asks: str = ""
-    tags: tuple[Tag, ...] = ()
-
-    def case(self, program: str) -> Case:
-        return Case(program, self.test, self.entry, self.setup)
-
-    def completed(self, completion: str) -> Case:
-        """The check of a completion, as it is in a file of samples."""
-        return self.case(self.prompt + completion)
-
-    def answered(self, code: str) -> Case:
-        """The check of code that stands alone, with what the prompt imports and defines before the function."""
-        return self.case(self.preamble + "\n" + code)
 
 
 def benchmark(
@@ -88,16 +60,12 @@ class Asking:
     chat: Callable[[Item], TextPrompt]
 
 
-def _read_completion(problems: Mapping[str, Problem], stops: tuple[str, ...], text: str, item: Item) -> Mark:
-    return check_code(problems[item.id].completed(until_stop(text, stops)))
+def _read_completion(problems: Mapping[str, Problem], stops: tuple[str, ...], text: str, item: Item) -> Reading:
+    return read_completion(until_stop(text, stops), problems[item.id])
 
 
-def _read_answer(problems: Mapping[str, Problem], text: str, item: Item) -> Mark:
-    problem = problems[item.id]
-    code = code_of_answer(text, problem.entry)
-    if code is None:
-        return Score(0.0, f"no code that defines {problem.entry}", outside=True)
-    return check_code(problem.answered(code))
+def _read_answer(problems: Mapping[str, Problem], text: str, item: Item) -> Reading:
+    return read_answer(text, problems[item.id])
 
 
 def read_rows(folder: Path | None, names: tuple[str, ...], what: str) -> Table:

@@ -16,8 +16,9 @@ from parity.benchmarks.code import read_rows
 from parity.core.digests import digest
 from parity.core.items import Item
 from parity.core.prompts import Sampling, TextPrompt
-from parity.core.scores import Mark, Score
-from parity.marking.code import check_code, fenced_blocks, shared_sandbox
+from parity.core.scores import Score
+from parity.marking.checks import Check, Reading, shared_sandbox
+from parity.marking.code import fenced_blocks
 from parity.marking.sandbox import Case
 
 FILES = ("cruxeval.jsonl.gz", "cruxeval.jsonl")
@@ -119,9 +120,9 @@ def _benchmark(name: str, found: Mapping[str, Function], prompt: Callable[[Funct
     return Benchmark(name, version, items, protocols, "completion")
 
 
-def _read(found: Mapping[str, Function], make: Making, pick: Callable[[str], str], text: str, item: Item) -> Mark:
+def _read(found: Mapping[str, Function], make: Making, pick: Callable[[str], str], text: str, item: Item) -> Reading:
     case = make(found[item.id], pick(text))
-    return Score(0.0, text.strip()[:80], outside=True) if case is None else check_code(case)
+    return Score(0.0, text.strip()[:80], outside=True) if case is None else Check((case,))
 
 
 def _output_prompt(function: Function) -> str:

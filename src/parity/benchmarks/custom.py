@@ -26,14 +26,14 @@ from parity.benchmarks.base import Benchmark, Protocol, read_letter, spaced_lett
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Sampling, TextPrompt
-from parity.core.scores import Mark
 from parity.errors import DataError, did_you_mean, listed
 from parity.files import digest_file, read_text
 from parity.files.specs import read_toml
 from parity.files.tables import ID_COLUMNS, Table, check_ids, read_table
 from parity.marking import exact, numeric, pattern
-from parity.marking.code import mark_program, shared_sandbox
-from parity.marking.sql import mark_query
+from parity.marking.checks import Reading, shared_sandbox
+from parity.marking.code import read_program
+from parity.marking.sql import read_query
 
 _STRICT = ConfigDict(extra="forbid")
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -135,12 +135,12 @@ def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str)
     return protocols
 
 
-def _read(spec: CustomSpec, script: str, text: str, item: Item) -> Mark:
+def _read(spec: CustomSpec, script: str, text: str, item: Item) -> Reading:
     rule = spec.rule
     if spec.mark == "code":
-        return mark_program(text, item.targets)
+        return read_program(text, item.targets)
     if spec.mark == "sql":
-        return mark_query(text, item.targets, script)
+        return read_query(text, item.targets, script)
     if spec.mark == "numeric":
         return numeric(text, item.targets, rule.tolerance)
     if spec.mark == "regex":

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark
-from parity.benchmarks.code import Asking, Problem, before_entry, benchmark, read_rows
+from parity.benchmarks.code import Asking, before_entry, benchmark, read_rows
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import TextPrompt
 from parity.errors import DataError
+from parity.marking.problems import Problem
 
 FILES = ("HumanEval.jsonl.gz", "HumanEval.jsonl")
 PLUS_FILES = ("HumanEvalPlus.jsonl.gz", "HumanEvalPlus.jsonl", "humanevalplus.jsonl")

@@ -13,7 +13,6 @@ from pathlib import Path
 from parity.benchmarks.base import Benchmark
 from parity.benchmarks.code import (
     Asking,
-    Problem,
     before_entry,
     benchmark,
     called_names,
@@ -25,6 +24,7 @@ from parity.core.digests import digest
 from parity.core.items import Item
 from parity.core.prompts import TextPrompt
 from parity.errors import DataError
+from parity.marking.problems import Problem
 
 FILES = ("mbpp.jsonl", "mbpp.jsonl.gz")
 SANITIZED_FILES = (

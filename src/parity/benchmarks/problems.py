@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from parity.benchmarks import humaneval, mbpp
-from parity.benchmarks.code import Problem
 from parity.errors import UsageError, did_you_mean
+from parity.marking.problems import Problem
 
 PROBLEMS: Mapping[str, Callable[[Path | None], dict[str, Problem]]] = {
     "humaneval": humaneval.problems,

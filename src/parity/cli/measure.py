@@ -28,12 +28,21 @@ class Asking:
         How items are asked and marked; the benchmark's default if not given.
     template
         chat: every prompt is a user's turn in the model's own chat template. none: the prompt as it is.
+    draws
+        Answers to each item, drawn at random; pass@k is reported of them.
+    temperature
+        How freely answers are drawn; 0 takes the likeliest tokens. 0 if not given, 0.2 with several draws.
+    top_p
+        The nucleus that answers are drawn from. 1 if not given, 0.95 with several draws.
     overflow
         A prompt longer than the context: an error for that item, or cut from the left and counted.
     """
 
     protocol: str | None = None
     template: Literal["none", "chat"] = "none"
+    draws: int = 1
+    temperature: float | None = None
+    top_p: float | None = None
     overflow: Literal["error", "truncate"] = "error"
 
 
@@ -160,7 +169,7 @@ def measure(
 
 def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
     """What the command line says, in the words of the verb."""
-    from parity.core.prompts import Fit
+    from parity.core.prompts import Drawing, Fit
     from parity.core.refs import ModelRef
     from parity.measurement.measure import MeasureSpec
     from parity.pricing.own import open_book
@@ -176,6 +185,7 @@ def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
         spec.max_items,
         spec.stopping.until_verdict,
         spec.stopping.estimand,
+        Drawing(spec.asking.draws, spec.asking.temperature, spec.asking.top_p),
         Fit(spec.asking.overflow),
         Budget(tokens=spec.max_tokens, usd=spec.max_usd),
         open_book(workspace, spec.prices),

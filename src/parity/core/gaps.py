@@ -34,12 +34,16 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`."""
+    """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`.
+
+    `interval` names the method of both. The counts of right and wrong and McNemar's p-values are None where scores are
+    graded or items come in clusters. `flips` is the share of items whose two scores differ.
+    """
 
     n: int
-    both: int
-    only_candidate: int
-    only_incumbent: int
+    both: int | None
+    only_candidate: int | None
+    only_incumbent: int | None
     gap: float
     low: float
     high: float
@@ -47,23 +51,14 @@ class Gap:
     alpha: float
     bound_low: float
     bound_high: float
-    mcnemar_p: float
-    mcnemar_mid_p: float
+    mcnemar_p: float | None
+    mcnemar_mid_p: float | None
     flips: float
     margin: float | None
     verdict: Verdict | None
     worse: bool
     missing: Missing
+    candidate_score: float
+    incumbent_score: float
+    clusters: int | None = None
     items_needed: int | None = None
-
-    @property
-    def neither(self) -> int:
-        return self.n - self.both - self.only_candidate - self.only_incumbent
-
-    @property
-    def candidate_accuracy(self) -> float:
-        return (self.both + self.only_candidate) / self.n
-
-    @property
-    def incumbent_accuracy(self) -> float:
-        return (self.both + self.only_incumbent) / self.n

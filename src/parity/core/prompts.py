@@ -74,6 +74,32 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """How many answers an item gets, and how they are decoded where that is not the protocol's affair.
+
+    Several answers are drawn at random. Where nothing is said, as the field draws 20 for pass@1: temperature 0.2 of the
+    nucleus 0.95 (Chen et al. 2021, MultiPL-E, BigCode). For pass@10 and pass@100 the field takes 0.8.
+    """
+
+    draws: int = 1
+    temperature: float | None = None
+    top_p: float | None = None
+
+    def of(self, sampling: Sampling) -> Sampling:
+        """A protocol's sampling, drawn in this way.
+
+        >>> Drawing(20, temperature=0.8).of(Sampling(512))
+        Sampling(max_tokens=512, temperature=0.8, top_p=0.95, stop=(), seed=0)
+        """
+        usual = replace(sampling, temperature=0.2, top_p=0.95) if self.draws > 1 else sampling
+        return replace(
+            usual,
+            temperature=usual.temperature if self.temperature is None else self.temperature,
+            top_p=usual.top_p if self.top_p is None else self.top_p,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """What to do with a prompt longer than the window (`window_tokens`, or the model's context when None).
 

@@ -57,8 +57,22 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """The mark of one item, with the tags that say which slices it belongs to."""
+    """The mark of one draw of one item, with the tags that say which slices it belongs to."""
 
     item: str
     mark: Mark
     tags: tuple[tuple[str, str], ...] = ()
+    draw: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How the answers of a run were run: what kept them in, and how many tests leaned on the program's own process.
+
+    `held_objects`: tests that handled objects of the program, not plain values alone. `tested_inside`: tests that ran
+    in the program's own process, as those in other languages do.
+    """
+
+    isolation: str
+    held_objects: int = 0
+    tested_inside: int = 0

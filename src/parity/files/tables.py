@@ -31,18 +31,25 @@ class Table:
         Raises:
             DataError: no id column, an empty id, or an id that appears twice.
         """
-        name = next((column for column in ID_COLUMNS if column in self.columns), None)
-        if name is not None:
-            ids = [row[name] or "" for row in self.rows]
-        elif {"subject", "row"} <= set(self.columns):
-            ids = [f"{row['subject']}/{row['row']}" for row in self.rows]
-        else:
-            raise DataError(
-                f"{self.path} has no column that names the items (columns: {', '.join(self.columns)}).",
-                f"Name one of its columns {' or '.join(repr(column) for column in ID_COLUMNS[:3])}.",
-            )
+        ids = self.named_items()
         check_ids(ids, str(self.path))
         return ids
+
+    def named_items(self) -> list[str]:
+        """The id that every row names; several rows may name the same.
+
+        Raises:
+            DataError: no id column.
+        """
+        name = next((column for column in ID_COLUMNS if column in self.columns), None)
+        if name is not None:
+            return [row[name] or "" for row in self.rows]
+        if {"subject", "row"} <= set(self.columns):
+            return [f"{row['subject']}/{row['row']}" for row in self.rows]
+        raise DataError(
+            f"{self.path} has no column that names the items (columns: {', '.join(self.columns)}).",
+            f"Name one of its columns {' or '.join(repr(column) for column in ID_COLUMNS[:3])}.",
+        )
 
 
 def check_ids(ids: list[str], where: str) -> None:

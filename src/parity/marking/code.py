@@ -1,15 +1,13 @@
-"""From what a model writes to a program, and from a program to a score.
+"""From what a model writes to a program.
 
 Two readings: of a base model, whose text goes on where the prompt ends until it begins something else; and of a chat
 model, whose code stands in fenced blocks among prose. Refuses to mend code: what is missing stays missing.
 """
 
-import atexit
 import re
-from threading import Lock
 
-from parity.core.scores import Mark, Score, Unscored, UnscoredReason
-from parity.marking.sandbox import Case, Outcome, Sandbox, Verdict
+from parity.marking.checks import Check
+from parity.marking.sandbox import Case
 
 # Where a completion ends. `codex` is the rule of Chen et al. 2021, which also ends at legal code such as a comment
 # without indentation; `function` ends where the function is over.
@@ -20,26 +18,6 @@ STOPS: dict[str, tuple[str, ...]] = {
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.M | re.S)
 _PYTHON = frozenset({"", "python", "python3", "py", "py3"})
 _BEGINS = re.compile(r"^(?:from |import |def |async def |class |@)", re.M)
-_lock = Lock()
-_open: list[Sandbox] = []
-
-
-def shared_sandbox() -> Sandbox:
-    """The sandbox of this process, opened when it is first needed.
-
-    Raises:
-        SandboxError: model-written code cannot be run safely here.
-    """
-    with _lock:
-        if not _open:
-            _open.append(Sandbox())
-            atexit.register(_close)
-        return _open[0]
-
-
-def _close() -> None:
-    while _open:
-        _open.pop().close()
 
 
 def until_stop(text: str, stops: tuple[str, ...]) -> str:
@@ -79,44 +57,10 @@ def code_of_answer(text: str, entry: str) -> str | None:
     return None
 
 
-def mark_program(text: str, targets: tuple[str, ...]) -> Mark:
-    """Score 1 when the code of an answer (its blocks of Python, or all of it) passes the tests in `targets`.
-
-    Raises:
-        SandboxError: model-written code cannot be run safely here.
-    """
+def read_program(text: str, targets: tuple[str, ...]) -> Check:
+    """An answer's code (its blocks of Python, or all of it), to be run against the tests in `targets`."""
     blocks = [code for language, code in fenced_blocks(text) if language in _PYTHON]
-    return check_code(Case("\n".join(blocks) if blocks else text, "\n".join(targets)))
-
-
-def mark_of(verdict: Verdict) -> Mark:
-    """A verdict as a mark: a pass is 1, a failed check 0, and no verdict is no score."""
-    if verdict.outcome is Outcome.NO_VERDICT:
-        return Unscored(UnscoredReason.FAILED, verdict.detail)
-    return Score(float(verdict.passed), verdict.reason[:200])
-
-
-def check_code(case: Case) -> Mark:
-    """Run one check in the shared sandbox.
-
-    Raises:
-        SandboxError: model-written code cannot be run safely here.
-    """
-    return mark_of(shared_sandbox().check(case))
-
-
-def code_reward(program: str, test: str, entry: str = "") -> float:
-    """1.0 when a program passes a test, else 0.0: a verifiable reward for training.
-
-    Raises:
-        SandboxError: code cannot be run here, or the check came to no verdict; never a reward of 0 for that.
-    """
-    from parity.errors import SandboxError
-
-    mark = check_code(Case(program, test, entry))
-    if isinstance(mark, Unscored):
-        raise SandboxError(f"A check came to no verdict: {mark.detail}.", "Run the step again.")
-    return mark.value
+    return Check((Case("\n".join(blocks) if blocks else text, "\n".join(targets)),))
 
 
 def _compiles(code: str) -> bool:

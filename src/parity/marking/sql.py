@@ -6,8 +6,9 @@ where the right query orders its own; numbers to six digits after the point; nam
 
 import re
 
-from parity.core.scores import Mark, Score
-from parity.marking.code import check_code, fenced_blocks
+from parity.core.scores import Score
+from parity.marking.checks import Check, Reading
+from parity.marking.code import fenced_blocks
 from parity.marking.sandbox import Case
 
 _QUERY = re.compile(r"^\s*(?:select|with|values)\b", re.I | re.M)
@@ -45,14 +46,9 @@ def query_of_answer(text: str) -> str | None:
     return found[begins.start() :].strip().partition(";")[0] if begins else None
 
 
-def mark_query(text: str, targets: tuple[str, ...], script: str) -> Mark:
-    """Score 1 when the written query returns what one of the right queries does.
-
-    Raises:
-        SandboxError: model-written code cannot be run safely here.
-    """
+def read_query(text: str, targets: tuple[str, ...], script: str) -> Reading:
+    """The query of an answer, to be compared with each of the right ones; any of them will do."""
     query = query_of_answer(text)
     if query is None:
         return Score(0.0, text.strip()[:80], outside=True)
-    marks = [check_code(sql_case(query, gold, script)) for gold in targets]
-    return max(marks, key=lambda mark: mark.value if isinstance(mark, Score) else -1.0)
+    return Check(tuple(sql_case(query, gold, script) for gold in targets))

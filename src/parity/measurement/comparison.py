@@ -1,8 +1,9 @@
-"""Pairs the scores of two models item by item, and says what the pairs prove.
+"""What two models' paired scores prove: the gap, its interval, the verdict.
 
 Missing pairs are never dropped in silence: the verdict must survive their going the worst way for it.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,184 +11,132 @@ from parity.core.gaps import Gap, Missing, Verdict
 from parity.core.items import Tag
 from parity.core.runs import Marked
 from parity.core.scores import Score
-from parity.errors import DataError
-from parity.stats.noninferiority import Evidence, evidence, paired_interval
+from parity.measurement.draws import ItemScore, item_scores
+from parity.measurement.pairing import AnyPairs, Pairs, pair_items
+from parity.measurement.verdicts import held, verdict_of
+from parity.stats.noninferiority import Evidence, Sample, evidence, paired_interval
 from parity.stats.paired import PairedCounts, mcnemar_exact
-from parity.stats.power import items_for_verdict
+from parity.stats.power import units_for_verdict
+
+# The kind of tag that names the passage, conversation, user or problem an item belongs to.
+CLUSTER = "cluster"
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Counts of the complete pairs, and of those where one score or both are missing.
-
-    `lost_right`, `lost_wrong`: the candidate has no score, the incumbent was right or wrong. `unmet_right`,
-    `unmet_wrong`: the incumbent has none, the candidate was right or wrong. `neither_scored`: both have none.
-    """
-
-    counts: PairedCounts
-    lost_right: int = 0
-    lost_wrong: int = 0
-    unmet_right: int = 0
-    unmet_wrong: int = 0
-    neither_scored: int = 0
-
-    @property
-    def missing(self) -> int:
-        return self.lost_right + self.lost_wrong + self.unmet_right + self.unmet_wrong + self.neither_scored
-
-    def against_candidate(self) -> PairedCounts:
-        """Every missing score imputed the worst way for the candidate."""
-        counts = self.counts
-        return PairedCounts(
-            counts.n + self.missing,
-            counts.both + self.unmet_right,
-            counts.only_candidate,
-            counts.only_incumbent + self.lost_right + self.unmet_wrong + self.neither_scored,
-        )
-
-    def for_candidate(self) -> PairedCounts:
-        """Every missing score imputed the best way for the candidate."""
-        counts = self.counts
-        return PairedCounts(
-            counts.n + self.missing,
-            counts.both + self.lost_right,
-            counts.only_candidate + self.lost_wrong + self.unmet_right + self.neither_scored,
-            counts.only_incumbent,
-        )
-
-
-def pair(candidate: Mapping[str, float | None], incumbent: Mapping[str, float | None]) -> Pairs:
-    """Pair two sets of 0/1 scores by item; None is an item without a score, an absent item likewise.
-
-    Raises:
-        DataError: no item has both scores, or a score is neither 0 nor 1.
-    """
-    table = {key: 0 for key in ((a, b) for a in (0, 1, None) for b in (0, 1, None))}
-    for item in candidate.keys() | incumbent.keys():
-        table[binary(item, candidate.get(item)), binary(item, incumbent.get(item))] += 1
-    complete = table[1, 1] + table[1, 0] + table[0, 1] + table[0, 0]
-    if not complete:
-        raise DataError(
-            f"No item has a score from both models ({len(candidate)} items against {len(incumbent)}).",
-            "Check that both name their items alike.",
-        )
-    counts = PairedCounts(complete, table[1, 1], table[1, 0], table[0, 1])
-    return Pairs(counts, table[None, 1], table[None, 0], table[1, None], table[0, None], table[None, None])
-
-
-def compare(pairs: Pairs, margin: float | None = None, alpha: float = 0.05) -> Gap:
+def compare(pairs: AnyPairs, margin: float | None = None, alpha: float = 0.05) -> Gap:
     """The gap of paired scores with its 95 % interval, and the verdict at `margin` one-sided at `alpha`.
 
     Raises:
         ValueError: margin or alpha out of range.
     """
-    counts = pairs.counts
-    interval = paired_interval(counts)
+    sample = pairs.counts
+    interval = paired_interval(sample)
     # Bounds are printed even without a margin; any valid one serves, since they do not depend on it.
-    shown = evidence(counts, margin if margin is not None else 0.5, alpha)
+    shown = evidence(sample, margin if margin is not None else 0.5, alpha)
     verdict = worst = None
     if margin is not None:
         verdict = verdict_of(shown)
         if pairs.missing:
             worst = worst_case(pairs, verdict, margin, alpha)
-            verdict = verdict if worst is verdict else _held(verdict, worst)
-    mcnemar = mcnemar_exact(counts)
+            verdict = held(verdict, worst)
+    table = sample if isinstance(sample, PairedCounts) else None
+    mcnemar = mcnemar_exact(table) if table else None
+    candidate_score, incumbent_score = mean_scores(pairs)
     return Gap(
-        n=counts.n,
-        both=counts.both,
-        only_candidate=counts.only_candidate,
-        only_incumbent=counts.only_incumbent,
-        gap=counts.gap,
+        n=sample.n,
+        both=table.both if table else None,
+        only_candidate=table.only_candidate if table else None,
+        only_incumbent=table.only_incumbent if table else None,
+        candidate_score=candidate_score,
+        incumbent_score=incumbent_score,
+        clusters=None if isinstance(sample, PairedCounts) or sample.count == sample.n else sample.count,
+        gap=sample.gap,
         low=interval.low,
         high=interval.high,
         interval=interval.method,
         alpha=alpha,
         bound_low=shown.low,
         bound_high=shown.high,
-        mcnemar_p=mcnemar.p,
-        mcnemar_mid_p=mcnemar.mid_p,
-        flips=counts.flips,
+        mcnemar_p=mcnemar.p if mcnemar else None,
+        mcnemar_mid_p=mcnemar.mid_p if mcnemar else None,
+        flips=sample.flips,
         margin=margin,
         verdict=verdict,
         worse=shown.worse,
-        missing=Missing(
-            pairs.lost_right + pairs.lost_wrong + pairs.neither_scored,
-            pairs.unmet_right + pairs.unmet_wrong + pairs.neither_scored,
-            pairs.missing,
-            worst,
-        ),
-        items_needed=_still_needed(counts, shown) if margin is not None else None,
+        missing=Missing(pairs.candidate_missing, pairs.incumbent_missing, pairs.missing, worst),
+        items_needed=_still_needed(sample, shown) if margin is not None else None,
     )
 
 
-def verdict_of(found: Evidence) -> Verdict:
-    """The strongest claim the bounds allow."""
-    if found.superior:
-        return Verdict.SUPERIOR
-    if found.non_inferior:
-        return Verdict.NON_INFERIOR
-    return Verdict.INFERIOR if found.inferior else Verdict.INCONCLUSIVE
+def mean_scores(pairs: AnyPairs) -> tuple[float, float]:
+    """Mean scores of candidate and incumbent over the complete pairs."""
+    if isinstance(pairs, Pairs):
+        counts = pairs.counts
+        return (counts.both + counts.only_candidate) / counts.n, (counts.both + counts.only_incumbent) / counts.n
+    complete_I = pairs.complete_I
+    ours_I, theirs_I = pairs.candidate.mean_I[complete_I], pairs.incumbent.mean_I[complete_I]
+    return float(ours_I.mean()), float(theirs_I.mean())
 
 
-def worst_case(pairs: Pairs, verdict: Verdict, margin: float, alpha: float) -> Verdict:
+def worst_case(pairs: AnyPairs, verdict: Verdict, margin: float, alpha: float) -> Verdict:
     """The verdict if every missing pair had gone the worst way for it: against a claim of parity, for one of none."""
     imputed = pairs.for_candidate() if verdict is Verdict.INFERIOR else pairs.against_candidate()
     return verdict_of(evidence(imputed, margin, alpha))
 
 
-def _held(verdict: Verdict, worst: Verdict) -> Verdict:
-    """What is true in both cases: parity survives SUPERIOR weakened to NON_INFERIOR, nothing else survives."""
-    if verdict is Verdict.SUPERIOR and worst is Verdict.NON_INFERIOR:
-        return Verdict.NON_INFERIOR
-    return Verdict.INCONCLUSIVE
-
-
-def _still_needed(counts: PairedCounts, found: Evidence) -> int | None:
+def _still_needed(sample: Sample, found: Evidence) -> int | None:
     """More items of this kind that would decide it; None when the pairs decide already, or no number would."""
     if verdict_of(found) is not Verdict.INCONCLUSIVE:
         return None
-    # No flips seen in n items is compatible with up to about 3/n (rule of three); zero would promise too much.
-    flips = max(counts.flips, 3 / counts.n if counts.n > 3 else 1.0)
-    needed = items_for_verdict(flips, counts.gap, found.margin, found.alpha)
-    return None if needed is None else max(1, needed - counts.n)
-
-
-def binary(item: str, score: float | None) -> int | None:
-    """A score as 0 or 1; None where there is none.
-
-    Raises:
-        DataError: it is graded.
-    """
-    if score is None:
-        return None
-    if score not in (0, 1):
-        raise DataError(
-            f"Item {item!r} has score {score}; a paired comparison of right and wrong needs 0 or 1.",
-            "Threshold graded scores first; this version compares right with wrong only.",
-        )
-    return int(score)
+    units = sample.n if isinstance(sample, PairedCounts) else sample.count
+    # No flips seen in n units is compatible with up to about 3/n (rule of three); zero would promise too much.
+    variance = max(sample.variance, 3 / units - sample.gap**2 if units > 3 else 1.0)
+    needed = units_for_verdict(variance, sample.gap, found.margin, found.alpha)
+    return None if needed is None else max(1, math.ceil((needed - units) * sample.n / units))
 
 
 def scores_of(marks: Iterable[Marked]) -> dict[str, float | None]:
-    """Scores by item; None where the mark is Unscored."""
-    return {marked.item: marked.mark.value if isinstance(marked.mark, Score) else None for marked in marks}
+    """Scores by item, the mean of its draws where there are several; None where there is none."""
+    return {item: found.mean for item, found in item_scores(marks).items()}
+
+
+def clusters_of(marks: Iterable[Marked]) -> dict[str, str]:
+    """Which items hang together, by their tag of the kind "cluster"; an item without one stands alone."""
+    return {marked.item: value for marked in marks for kind, value in marked.tags if kind == CLUSTER}
+
+
+def gap_of(
+    candidate: Sequence[Marked], incumbent: Sequence[Marked], margin: float | None = None, alpha: float = 0.05
+) -> Gap:
+    """The gap of two sets of marks, paired by item, clusters as their tags say.
+
+    Raises:
+        DataError: no item has a score from both models.
+        ValueError: margin or alpha out of range.
+    """
+    clusters = {**clusters_of(incumbent), **clusters_of(candidate)}
+    return compare(pair_items(item_scores(candidate), item_scores(incumbent), clusters), margin, alpha)
 
 
 def slice_gaps(candidate: Iterable[Marked], incumbent: Iterable[Marked], alpha: float = 0.05) -> dict[Tag, Gap]:
     """The gap within every tag that has at least one complete pair, without a verdict: slices are for looking."""
+    marks = [*candidate], [*incumbent]
+    clusters = {**clusters_of(marks[1]), **clusters_of(marks[0])}
     tags: dict[Tag, set[str]] = {}
-    candidate, incumbent = list(candidate), list(incumbent)
-    for marked in (*candidate, *incumbent):
+    for marked in (*marks[0], *marks[1]):
         for kind, value in marked.tags:
-            tags.setdefault(Tag(kind, value), set()).add(marked.item)
-    ours, theirs = scores_of(candidate), scores_of(incumbent)
+            if kind != CLUSTER:
+                tags.setdefault(Tag(kind, value), set()).add(marked.item)
+    ours, theirs = item_scores(marks[0]), item_scores(marks[1])
     gaps = {}
     for tag, items in sorted(tags.items()):
-        mine = {item: ours.get(item) for item in items}
-        other = {item: theirs.get(item) for item in items}
-        if any(mine[item] is not None and other[item] is not None for item in items):
-            gaps[tag] = compare(pair(mine, other), alpha=alpha)
+        mine, other = _within(ours, items), _within(theirs, items)
+        if any(mine[item].scored and other[item].scored for item in mine.keys() & other.keys()):
+            gaps[tag] = compare(pair_items(mine, other, clusters), alpha=alpha)
     return gaps
+
+
+def _within(scores: Mapping[str, ItemScore], items: set[str]) -> dict[str, ItemScore]:
+    return {item: scores[item] for item in items if item in scores}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +160,7 @@ def compared(
     alpha: float = 0.05,
 ) -> RecordedGap:
     """The gap between two sets of marks, whole and by slice."""
-    gap = compare(pair(scores_of(ours), scores_of(theirs)), margin, alpha)
+    gap = gap_of(ours, theirs, margin, alpha)
     return RecordedGap(
         candidate, incumbent, gap, slice_gaps(ours, theirs, alpha), outside_count(ours), outside_count(theirs)
     )

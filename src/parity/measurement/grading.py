@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.benchmarks.code import Problem
 from parity.errors import DataError, did_you_mean, listed
 from parity.files.tables import read_table
+from parity.marking.problems import Problem
 from parity.marking.sandbox import Case, Isolation, Outcome, Sandbox, Verdict
+from parity.measurement.draws import KS
 
-# The k that reports of the field name.
-KS = (1, 5, 10, 100)
 Progress = Callable[[int, int], None]
 
 

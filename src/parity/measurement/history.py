@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from parity.core.refs import ModelRef
 from parity.errors import DataError
-from parity.measurement.measure import Measured, summary
+from parity.measurement.results import Measured, summary
 from parity.store import Workspace
 from parity.store.workspace import RunRecord
 
@@ -27,7 +27,7 @@ def recall(workspace: Workspace, prefix: str) -> Recalled:
     outputs = [output for _, _, output in workspace.outputs(record.run_id)]
     marks = workspace.marks(record.run_id)
     found = summary(record.run_id, ModelRef.parse(record.model), marks, outputs)
-    return Recalled(record, replace(found, account=workspace.account(record.run_id)))
+    return Recalled(record, replace(found, account=workspace.account(record.run_id), ran=record.ran))
 
 
 def finished(workspace: Workspace, prefix: str) -> RunRecord:
@@ -64,7 +64,7 @@ def check_comparable(workspace: Workspace, one: RunRecord, other: RunRecord) -> 
     if one.key["template"] != other.key["template"]:
         return  # the same questions in another wrapping; each model as it was meant to be asked
     asked, also = workspace.requests(one.run_id), workspace.requests(other.run_id)
-    changed = [item for item in asked.keys() & also.keys() if asked[item] != also[item]]
+    changed = sorted({key.item for key in asked.keys() & also.keys() if asked[key] != also[key]})
     if changed:
         raise DataError(
             f"{len(changed)} items were asked differently in {one.run_id} and {other.run_id}, among them {changed[0]}.",

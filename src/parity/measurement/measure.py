@@ -1,36 +1,40 @@
 """measure: ask every model the same items by the same protocol, mark the answers, compare candidates to incumbent."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from parity.benchmarks.base import Benchmark, Protocol
 from parity.core.gaps import Gap
-from parity.core.items import Item, Tag
-from parity.core.outputs import Failure, Output, Usage
-from parity.core.prompts import Fit, Request, RequestId, RequestKind, fingerprint
+from parity.core.items import Item
+from parity.core.outputs import Output
+from parity.core.prompts import Drawing, Fit, Generate, Request, RequestId, fingerprint
 from parity.core.refs import ModelRef
-from parity.core.runs import Marked, RunKey, TokenWork
-from parity.core.scores import Score, Unscored, UnscoredReason
+from parity.core.runs import Marked, RunKey
 from parity.engines.base import CountsWork, Engine
 from parity.engines.open import EngineOptions, Engines
-from parity.errors import Unscorable, UsageError
+from parity.errors import UsageError
 from parity.files.egress import Egress, seen, watch
+from parity.marking.checks import Marking
 from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast
-from parity.measurement.comparison import compare, outside_count, pair, scores_of, slice_gaps
-from parity.measurement.stopping import Asker, StoppingRule, compare_anytime, items_until_verdict
+from parity.measurement.comparison import gap_of, scores_of, slice_gaps
+from parity.measurement.refusals import check_drawing, check_kinds, check_scorable, check_template
+from parity.measurement.results import Comparison, Measured, Measurement, Template, summary
+from parity.measurement.stopping import (
+    Asker,
+    StoppingRule,
+    compare_anytime,
+    items_until_verdict,
+    order_of_asking,
+    rule_for,
+)
 from parity.pricing.book import PriceBook, shipped
 from parity.runs.plan import place, requests_digest
 from parity.runs.runner import Asked, Budget, ask
 from parity.store import Workspace
-from parity.store.accounts import RunAccount
 
-# More ties and NaN than this share means the model or its precision is broken, not the items.
-UNSCORABLE_SHARE = 0.001
 Progress = Callable[[str, int, int], None]
-# "chat": every prompt is a user's turn in the model's own chat template. "none": the prompt as it is.
-Template = Literal["none", "chat"]
 # "items": the items of this benchmark, all of them. "future": items like them, of which these are a sample.
 Estimand = Literal["items", "future"]
 
@@ -48,70 +52,11 @@ class MeasureSpec:
     max_items: int | None = None
     until_verdict: bool = False
     estimand: Estimand = "items"
+    drawing: Drawing = field(default_factory=Drawing)
     fit: Fit = field(default_factory=Fit)
     budget: Budget = field(default_factory=Budget)
     book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
     options: EngineOptions = field(default_factory=EngineOptions)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One model's run: marks in item order, what it used, and seconds of engine time an answer.
-
-    `account` is of the whole run, whenever it was asked; `spent_usd` was spent by this call of the command.
-    """
-
-    run_id: str
-    model: ModelRef
-    marks: tuple[Marked, ...]
-    usage: Usage
-    latencies_s: tuple[float, ...]
-    reasons: tuple[tuple[str, int], ...]
-    account: RunAccount = field(default_factory=RunAccount)
-    spent_usd: float = 0.0
-    token_work: TokenWork | None = None
-
-    @property
-    def scores(self) -> list[float]:
-        return [marked.mark.value for marked in self.marks if isinstance(marked.mark, Score)]
-
-    def groups(self) -> dict[str, dict[str, list[float]]]:
-        """Scores by tag kind and value; an unscored item is in none."""
-        found: dict[str, dict[str, list[float]]] = {}
-        for marked in self.marks:
-            if isinstance(marked.mark, Score):
-                for kind, value in marked.tags:
-                    found.setdefault(kind, {}).setdefault(value, []).append(marked.mark.value)
-        return found
-
-    @property
-    def outside(self) -> int:
-        return outside_count(self.marks)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A candidate against the incumbent: the gap of all items and of every slice."""
-
-    candidate: Measured
-    incumbent: Measured
-    gap: Gap
-    slices: dict[Tag, Gap] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """All that `measure` found."""
-
-    benchmark: str
-    version: str
-    protocol: str
-    template: Template
-    items: int
-    population: int
-    groupings: tuple[str, ...]
-    measured: tuple[Measured, ...]
-    comparisons: tuple[Comparison, ...]
 
 
 def measure(
@@ -134,6 +79,7 @@ def measure(
         Unscorable: too many ties or NaN for the number to be trusted.
     """
     protocol = benchmark.protocol(spec.protocol)
+    check_drawing(spec.drawing, protocol, spec.until_verdict)
     items = chosen(benchmark, spec.max_items)
     models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
     today = datetime.now(UTC).date()
@@ -143,9 +89,10 @@ def measure(
     before = seen() if before is None else before
     engines = Engines(spec.options, keep=spec.until_verdict)
     rule = _stopping_rule(spec, benchmark)
+    items = order_of_asking(items, rule)
     spent = 0.0
     try:
-        _check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
+        check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
         if rule is not None:
             terms = {model: Terms(prices[model], spec.budget, before, on_progress, on_forecast) for model in models}
             size, spent = _settle(spec, engines, protocol, items, workspace, terms, rule)
@@ -154,7 +101,7 @@ def measure(
             budget = replace(spec.budget, spent_usd=spent + sum(done.spent_usd for done in measured.values()))
             asked = Terms(prices[model], budget, before, on_progress, on_forecast)
             engine = engines.of(model)
-            _check_template(engine, spec.template)
+            check_template(engine, spec.template)
             measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, asked)
             before = seen()
     finally:
@@ -186,7 +133,7 @@ def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | No
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    return StoppingRule(spec.margin, spec.alpha, len(benchmark.items) if spec.estimand == "items" else None)
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items")
 
 
 def _settle(
@@ -200,11 +147,11 @@ def _settle(
 ) -> tuple[int, float]:
     """Ask until every candidate has its verdict; returns how many items that took, and dollars."""
     assert spec.incumbent is not None
-    requests: list[Request] = [protocol.request(item, fit=spec.fit, chat=spec.template == "chat") for item in items]
+    requests = _requests(spec, protocol, items)
     askers = {}
     for model, condition in terms.items():
         engine = engines.of(model)
-        _check_template(engine, spec.template)
+        check_template(engine, spec.template)
         tell_forecast(engine, requests, workspace, condition)
         askers[model] = Asker(engine, protocol, requests, workspace, condition)
     size = items_until_verdict(askers, spec.candidates, spec.incumbent, items, rule)
@@ -212,10 +159,28 @@ def _settle(
 
 
 def _gap(spec: MeasureSpec, ours: Measured, theirs: Measured, rule: StoppingRule | None) -> Gap:
-    candidate, incumbent = scores_of(ours.marks), scores_of(theirs.marks)
     if rule is None:
-        return compare(pair(candidate, incumbent), spec.margin, spec.alpha)
+        return gap_of(ours.marks, theirs.marks, spec.margin, spec.alpha)
+    candidate, incumbent = scores_of(ours.marks), scores_of(theirs.marks)
     return compare_anytime([marked.item for marked in ours.marks], candidate, incumbent, rule)
+
+
+def sampled(requests: Sequence[Request]) -> tuple[str, ...]:
+    """How answers are drawn, in words; nothing where they are the likeliest ones."""
+    first = requests[0] if requests else None
+    if not isinstance(first, Generate) or not first.sampling.temperature:
+        return ()
+    return f"temperature {first.sampling.temperature:g}", f"top-p {first.sampling.top_p:g}"
+
+
+def _requests(spec: MeasureSpec, protocol: Protocol, items: Sequence[Item]) -> list[Request]:
+    """Everything to be asked, item by item, each as often as it is drawn."""
+    chat = spec.template == "chat"
+    return [
+        protocol.request(item, draw, spec.fit, chat, spec.drawing)
+        for item in items
+        for draw in range(spec.drawing.draws)
+    ]
 
 
 def chosen(benchmark: Benchmark, max_items: int | None) -> list[Item]:
@@ -233,12 +198,12 @@ def measure_one(
     terms: Terms,
 ) -> Measured:
     """Ask one model, mark its answers, and write the run."""
-    requests: list[Request] = [protocol.request(item, fit=spec.fit, chat=spec.template == "chat") for item in items]
+    requests = _requests(spec, protocol, items)
     key = RunKey(
         engine.identity,
         benchmark.name,
         benchmark.digest,
-        f"{protocol.name} {protocol.version}",
+        " ".join((protocol.name, protocol.version, *sampled(requests))),
         protocol.kind,
         spec.template,
         requests_digest(requests),
@@ -252,13 +217,19 @@ def measure_one(
             log.note()
             workspace.put_cost(key.run_id, cost_so_far(engine, requests, workspace, terms.price))
         outputs = [asked.outputs[request.id] for request in requests]
-        marks = [Marked(item.id, protocol.mark(item, asked.outputs[RequestId(item.id)]), item.tags) for item in items]
-        _check_scorable(engine, marks)
-        workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)))
+        found = _marking(engine, protocol, items, requests, outputs, terms)
+        tags = {item.id: item.tags for item in items}
+        marks = [
+            Marked(request.id.item, mark, tags[request.id.item], request.id.draw)
+            for request, mark in zip(requests, found.marks, strict=True)
+        ]
+        check_scorable(engine.model, marks)
+        workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)), found.ran)
     return replace(
         summary(key.run_id, engine.model, marks, outputs),
         account=workspace.account(key.run_id),
         spent_usd=asked.usd,
+        ran=found.ran,
         token_work=engine.token_work if isinstance(engine, CountsWork) else None,
     )
 
@@ -275,66 +246,26 @@ def _ask(engine: Engine, requests: list[Request], workspace: Workspace, terms: T
     return ask(engine, requests, workspace, terms.budget, progress, terms.price)
 
 
+def _marking(
+    engine: Engine,
+    protocol: Protocol,
+    items: Sequence[Item],
+    requests: Sequence[Request],
+    outputs: Sequence[Output],
+    terms: Terms,
+) -> Marking:
+    """The mark of every answer; those that are programs are run, several at a time."""
+    by_id = {item.id: item for item in items}
+    answered = [(by_id[request.id.item], output) for request, output in zip(requests, outputs, strict=True)]
+
+    def progress(done: int, total: int) -> None:
+        if terms.on_progress:
+            terms.on_progress(f"{engine.model.short}: answers run", done, total)
+
+    return protocol.marks(answered, progress)
+
+
 def _say_waiting(engine: Engine, requests: list[Request], terms: Terms) -> None:
     if terms.on_progress:
         what = f"{engine.model.short}: another process is asking the same; waiting for it"
         terms.on_progress(what, 0, len(requests))
-
-
-def summary(run_id: str, model: ModelRef, marks: list[Marked], outputs: list[Output]) -> Measured:
-    """One model's run from its marks and outputs."""
-    usage, latencies = Usage(), []
-    for output in outputs:
-        if not isinstance(output, Failure):
-            usage += output.usage
-            latencies.append(output.latency_s)
-    reasons: dict[str, int] = {}
-    for marked in marks:
-        if isinstance(marked.mark, Unscored):
-            reasons[marked.mark.reason.value] = reasons.get(marked.mark.reason.value, 0) + 1
-    return Measured(run_id, model, tuple(marks), usage, tuple(latencies), tuple(sorted(reasons.items())))
-
-
-def _check_kinds(kinds: Mapping[ModelRef, frozenset[RequestKind]], benchmark: Benchmark, protocol: Protocol) -> None:
-    """Refuse, before anything is asked, a protocol that one of the models cannot do; offer one that all can."""
-    unable = [model for model, offered in kinds.items() if protocol.kind not in offered]
-    if not unable:
-        return
-    common = frozenset.intersection(*kinds.values())
-    offers = [other.name for other in benchmark.protocols.values() if other.kind in common]
-    offered = " and ".join(sorted(kinds[unable[0]])) or "nothing"
-    raise UsageError(
-        f"{unable[0]} cannot be asked by {protocol.name!r}, which needs {protocol.kind}; it offers {offered}. "
-        "Log-likelihoods and written answers are never compared.",
-        f"Measure all models with --protocol {offers[0]}." if offers else f"No protocol of {benchmark.name} fits all.",
-    )
-
-
-def _check_template(engine: Engine, template: Template) -> None:
-    if template == "chat" and not engine.capabilities.chat:
-        raise UsageError(
-            f"{engine.model} has no chat template.", "Measure all models with --template none, or use the chat version."
-        )
-
-
-def _check_scorable(engine: Engine, marks: list[Marked]) -> None:
-    """Ties and NaN above the limit stop the run, with the likely cause; so does a run without any score."""
-    found = {UnscoredReason.TIE: 0, UnscoredReason.NOT_A_NUMBER: 0}
-    for marked in marks:
-        if isinstance(marked.mark, Unscored) and marked.mark.reason in found:
-            found[marked.mark.reason] += 1
-    ties, nans = found.values()
-    if marks and all(isinstance(marked.mark, Unscored) for marked in marks):
-        assert isinstance(marks[0].mark, Unscored)
-        raise Unscorable(
-            f"{engine.model}: none of {len(marks)} items has a score; {marks[0].item}: {marks[0].mark.detail}.",
-            "For a prompt that does not fit: --overflow truncate, or a model with a longer context.",
-        )
-    # A handful in a short run is luck, not a diagnosis: from the second on the share decides.
-    if ties + nans > max(1.0, UNSCORABLE_SHARE * len(marks)):
-        cause = "NaN comes from overflow or broken weights" if nans else "Ties come from too coarse a number type"
-        raise Unscorable(
-            f"{engine.model}: {nans} answers are NaN and {ties} are ties, of {len(marks)}; "
-            f"at most {100 * UNSCORABLE_SHARE:g} % is accepted. {cause}.",
-            "Try --dtype float32, and check the weights with another tool.",
-        )

@@ -1,11 +1,15 @@
 """Ask until the verdict is in: a few items more at a time, in random order, with bounds that hold at any stop.
 
 The fixed-sample interval may not be looked at again and again; the confidence sequence may. Missing scores go the worst
-way for every bound, as elsewhere.
+way for every bound, as elsewhere. Of these items every one is a bet, whatever it hangs together with; of future ones
+like them a whole cluster is one bet, so that clusters are asked one after the other.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from parity.benchmarks.base import Protocol
 from parity.core.gaps import Gap, Verdict
@@ -15,23 +19,51 @@ from parity.core.refs import ModelRef
 from parity.core.scores import Score
 from parity.engines.base import Engine
 from parity.measurement.accounting import Terms
-from parity.measurement.comparison import Pairs, binary, compare, pair, verdict_of
+from parity.measurement.comparison import CLUSTER, compare
+from parity.measurement.pairing import Scores, checked, is_binary, pair
+from parity.measurement.verdicts import verdict_of
+from parity.runs.plan import place
 from parity.runs.runner import ask
 from parity.stats.noninferiority import Evidence
-from parity.stats.sequential import anytime_bounds
+from parity.stats.sequential import AnytimeBounds, FloatArray, anytime_bounds, unit_bounds
 from parity.store import Workspace
 
 FIRST_LOOK, GROWTH = 50, 1.2
-Scores = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class StoppingRule:
-    """When to stop. `population`: how many items there are, or None when they stand for future ones like them."""
+    """When to stop. `population`: how many items there are, or None when they stand for future ones like them.
+
+    `clusters` says which items hang together, `sizes` how many items each cluster has; both count for future ones only.
+    """
 
     margin: float
     alpha: float
     population: int | None
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+def rule_for(items: Sequence[Item], margin: float, alpha: float, about_these: bool) -> StoppingRule:
+    """The rule for all items of a benchmark: about these items, or about future ones like them."""
+    if about_these:
+        return StoppingRule(margin, alpha, len(items))
+    clusters = {item.id: value for item in items for kind, value in item.tags if kind == CLUSTER}
+    return StoppingRule(margin, alpha, None, clusters, Counter(clusters.values()))
+
+
+def order_of_asking(items: list[Item], rule: StoppingRule | None) -> list[Item]:
+    """Items in random order as they are, or cluster by cluster in random order where a cluster is one bet."""
+    if rule is None or not rule.clusters:
+        return items
+
+    def key(item: Item) -> tuple[bytes, bytes]:
+        unit = rule.clusters.get(item.id)
+        own = place(RequestId(item.id))
+        return (own if unit is None else place(RequestId(f"{CLUSTER} {unit}")), own)
+
+    return sorted(items, key=key)
 
 
 @dataclass(slots=True)
@@ -57,7 +89,8 @@ class Asker:
         with self.workspace.lock(self.engine.identity.digest[:16]):
             asked = ask(self.engine, self.requests[:size], self.workspace, budget, progress, self.terms.price)
         self.spent_usd += asked.usd
-        marks = ((item, self.protocol.mark(item, asked.outputs[RequestId(item.id)])) for item in items)
+        answered = [(item, asked.outputs[RequestId(item.id)]) for item in items]
+        marks = zip(items, self.protocol.marks(answered).marks, strict=True)
         return {item.id: mark.value if isinstance(mark, Score) else None for item, mark in marks}
 
 
@@ -99,14 +132,14 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
     Raises:
         DataError: no item has both scores.
     """
-    pairs = pair(candidate, incumbent)
+    pairs = pair(candidate, incumbent, rule.clusters)
     shown = _evidence(items, candidate, incumbent, rule, rule.alpha)
     wide = _evidence(items, candidate, incumbent, rule, 0.025)
     verdict = verdict_of(shown)
-    fixed = compare(Pairs(pairs.counts), rule.margin, rule.alpha)
+    fixed = compare(pairs, rule.margin, rule.alpha)
     return replace(
         fixed,
-        missing=compare(pairs).missing,
+        missing=replace(fixed.missing, worst_case=None),
         low=wide.low,
         high=wide.high,
         interval=wide.method,
@@ -120,14 +153,27 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
 
 def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule, alpha: float) -> Evidence:
     """Bounds at `alpha` that hold at any stop, with missing scores going the worst way for each."""
-    worst, best = (_differences(items, candidate, incumbent, missing) for missing in (-1, 1))
-    bounds = anytime_bounds(worst, best, alpha, rule.population)
+    ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
+    worst_I = np.nan_to_num(ours, nan=0.0) - np.nan_to_num(theirs, nan=1.0)
+    best_I = np.nan_to_num(ours, nan=1.0) - np.nan_to_num(theirs, nan=0.0)
+    # A missing score is whatever is worst, so that a pair's difference is one of -1, 0, 1 when both kinds are whole.
+    graded = not all(is_binary(side.get(item)) for item in items for side in (candidate, incumbent))
+    if rule.clusters:
+        bounds = _cluster_bounds(items, worst_I, best_I, rule, alpha)
+    else:
+        bounds = anytime_bounds(worst_I, best_I, alpha, rule.population, graded)
     return Evidence(rule.margin, alpha, bounds.low, bounds.high, bounds.method)
 
 
-def _differences(items: Sequence[str], candidate: Scores, incumbent: Scores, missing: int) -> list[int]:
-    found = []
-    for item in items:
-        ours, theirs = binary(item, candidate.get(item)), binary(item, incumbent.get(item))
-        found.append(missing if ours is None or theirs is None else ours - theirs)
-    return found
+def _cluster_bounds(
+    items: Sequence[str], worst_I: FloatArray, best_I: FloatArray, rule: StoppingRule, alpha: float
+) -> AnytimeBounds:
+    """Bounds from the clusters that were asked whole; one that is not yet whole waits."""
+    unit_I = [rule.clusters.get(item, f"\0{item}") for item in items]
+    places = {unit: at for at, unit in enumerate(dict.fromkeys(unit_I))}
+    at_I = np.array([places[unit] for unit in unit_I])
+    size_U = np.bincount(at_I)
+    whole_U = size_U == np.array([rule.sizes.get(unit, 1) for unit in places])
+    worst_U, best_U = np.bincount(at_I, worst_I), np.bincount(at_I, best_I)
+    largest = max(rule.sizes.values())
+    return unit_bounds(worst_U[whole_U], best_U[whole_U], size_U[whole_U], alpha, largest)

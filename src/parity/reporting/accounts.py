@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from parity.core.digests import Plain
 from parity.core.money import Cost, Price, dollars
 from parity.measurement.accounting import Forecast
-from parity.measurement.measure import Measured
+from parity.measurement.results import Measured
 from parity.reporting.page import Block, Sentence, Table
 from parity.store.accounts import RunAccount
 

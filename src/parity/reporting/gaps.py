@@ -48,19 +48,35 @@ def gap_page(gap: Gap, candidate: str, incumbent: str) -> Page:
     """One comparison without its slices."""
     rows = (
         ("items with both scores", f"{gap.n:,}"),
-        (f"{candidate} right", f"{gap.both + gap.only_candidate:,} ({percent(gap.candidate_accuracy)})"),
-        (f"{incumbent} right", f"{gap.both + gap.only_incumbent:,} ({percent(gap.incumbent_accuracy)})"),
-        ("both right / neither", f"{gap.both:,} / {gap.neither:,}"),
-        (f"flips: only {candidate} / only {incumbent}", f"{gap.only_candidate:,} / {gap.only_incumbent:,}"),
+        *_counted(gap, candidate, incumbent),
         ("flips in all", percent(gap.flips)),
         ("gap, points", points(gap.gap)),
         (f"95 % interval ({gap.interval})", f"{points(gap.low)} to {points(gap.high)}"),
         (f"one-sided bounds at alpha {gap.alpha:g}", f"{points(gap.bound_low)} / {points(gap.bound_high)}"),
-        ("McNemar p, exact (mid-p)", f"{gap.mcnemar_p:.3g} ({gap.mcnemar_mid_p:.3g})"),
     )
+    if gap.mcnemar_p is not None and gap.mcnemar_mid_p is not None:
+        rows += (("McNemar p, exact (mid-p)", f"{gap.mcnemar_p:.3g} ({gap.mcnemar_mid_p:.3g})"),)
     tone = TONES.get(gap.verdict, "yellow") if gap.verdict else ""
     blocks = [Sentence(sentence, tone) for sentence in verdict_sentences(gap, candidate, incumbent)]
     return Page(f"{candidate} against {incumbent}", (*blocks, Table(("", "value"), rows)))
+
+
+def _counted(gap: Gap, candidate: str, incumbent: str) -> tuple[tuple[str, str], ...]:
+    """How often each was right, where scores are right or wrong; mean scores and clusters otherwise."""
+    if gap.both is None or gap.only_candidate is None or gap.only_incumbent is None:
+        clusters = (("clusters of items that hang together", f"{gap.clusters:,}"),) if gap.clusters else ()
+        return (
+            (f"{candidate}, mean score", percent(gap.candidate_score)),
+            (f"{incumbent}, mean score", percent(gap.incumbent_score)),
+            *clusters,
+        )
+    neither = gap.n - gap.both - gap.only_candidate - gap.only_incumbent
+    return (
+        (f"{candidate} right", f"{gap.both + gap.only_candidate:,} ({percent(gap.candidate_score)})"),
+        (f"{incumbent} right", f"{gap.both + gap.only_incumbent:,} ({percent(gap.incumbent_score)})"),
+        ("both right / neither", f"{gap.both:,} / {neither:,}"),
+        (f"flips: only {candidate} / only {incumbent}", f"{gap.only_candidate:,} / {gap.only_incumbent:,}"),
+    )
 
 
 def slice_tables(slices: Mapping[Tag, Gap], names: tuple[str, str], kinds: Sequence[str] = ()) -> list[Table]:
@@ -72,8 +88,8 @@ def slice_tables(slices: Mapping[Tag, Gap], names: tuple[str, str], kinds: Seque
             (
                 tag.value,
                 f"{gap.n:,}",
-                percent(gap.candidate_accuracy),
-                percent(gap.incumbent_accuracy),
+                percent(gap.candidate_score),
+                percent(gap.incumbent_score),
                 points(gap.gap),
                 f"{points(gap.low)} to {points(gap.high)}",
             )

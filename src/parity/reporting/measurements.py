@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from statistics import median
 
 from parity.core.digests import Plain, plain
-from parity.measurement.measure import Comparison, Measured, Measurement
+from parity.measurement.draws import pass_at
+from parity.measurement.results import Comparison, Measured, Measurement
 from parity.reporting.accounts import account_blocks, account_json
 from parity.reporting.gaps import TONES, gap_json, gap_page, slice_tables, slices_json, verdict_sentences
 from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent
-from parity.stats.intervals import clopper_pearson
+from parity.reporting.programs import draws_blocks, ran_blocks
+from parity.reporting.shares import EXACT, accuracy_interval
 from parity.stats.sequential import ANYTIME, METHOD_ITEMS
 
 STOPPED = (
@@ -45,16 +47,21 @@ def measurement_json(found: Measurement) -> dict[str, Plain]:
 
 def run_json(measured: Measured) -> dict[str, Plain]:
     """One model's run for machines."""
-    right, scored = int(sum(measured.scores)), len(measured.scores)
-    interval = clopper_pearson(right, scored)
+    scores = measured.scores
+    interval = accuracy_interval(scores)
     return {
         "run": measured.run_id,
         "model": str(measured.model),
-        "items": len(measured.marks),
-        "scored": scored,
-        "accuracy": right / scored if scored else None,
+        "items": measured.items,
+        "draws": measured.draws,
+        "scored": len(scores),
+        "accuracy": sum(scores) / len(scores) if scores else None,
         "low": interval.low,
         "high": interval.high,
+        "pass_at": {str(found.k): plain(found) for found in pass_at(measured.marks)} if measured.draws > 1 else {},
+        "isolation": measured.ran.isolation if measured.ran else None,
+        "held_objects": measured.ran.held_objects if measured.ran else None,
+        "tested_inside": measured.ran.tested_inside if measured.ran else None,
         "outside": measured.outside,
         "unscored": dict(measured.reasons),
         "prompt_tokens": measured.usage.prompt_tokens,
@@ -94,12 +101,13 @@ def measurement_page(found: Measurement) -> Page:
 
 def run_blocks(runs: Sequence[Measured], groupings: Sequence[str]) -> list[Block]:
     """Accuracy, group means, why items have no score, and what the runs took."""
-    blocks: list[Block] = [Heading("Accuracy"), _accuracy(runs)]
+    blocks: list[Block] = [Heading("Accuracy"), _accuracy(runs), *draws_blocks(runs)]
     if groupings:
         blocks.append(_means(runs, groupings))
     reasons = tuple((run.model.short, reason, f"{count:,}") for run in runs for reason, count in run.reasons)
     if reasons:
         blocks.append(Table(("unscored", "why", "items"), reasons))
+    blocks += ran_blocks(runs)
     return [*blocks, Heading("What it took"), _cost(runs), *_work(runs), *account_blocks(runs)]
 
 
@@ -118,19 +126,21 @@ def _work(runs: Sequence[Measured]) -> list[Sentence]:
 def _accuracy(runs: Sequence[Measured]) -> Table:
     rows = []
     for run in runs:
-        right, scored = int(sum(run.scores)), len(run.scores)
-        interval = clopper_pearson(right, scored)
+        scores = run.scores
+        interval = accuracy_interval(scores)
         rows.append(
             (
                 run.model.short,
-                percent(right / scored) if scored else "none",
+                percent(sum(scores) / len(scores)) if scores else "none",
                 f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
-                f"{scored:,}",
-                f"{len(run.marks) - scored:,}",
+                f"{len(scores):,}",
+                f"{run.items - len(scores):,}",
                 f"{run.outside:,}",
             )
         )
-    return Table(("model", "accuracy", "95 % exact", "scored", "unscored", "outside"), tuple(rows))
+    exact = all(accuracy_interval(run.scores).method == EXACT for run in runs)
+    head = "95 % exact" if exact else "95 %"
+    return Table(("model", "accuracy", head, "scored", "unscored", "outside"), tuple(rows))
 
 
 def _means(runs: Sequence[Measured], groupings: Sequence[str]) -> Table:

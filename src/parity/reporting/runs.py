@@ -8,7 +8,7 @@ from parity.measurement.history import Recalled
 from parity.reporting.accounts import account_json, cost_text
 from parity.reporting.measurements import run_blocks, run_json
 from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent
-from parity.stats.intervals import clopper_pearson
+from parity.reporting.shares import EXACT, accuracy_interval
 from parity.store.accounts import RunAccount
 from parity.store.workspace import RunRecord
 
@@ -64,10 +64,12 @@ def _slices(found: Recalled, kind: str) -> Table | None:
     groups = found.measured.groups().get(kind, {})
     rows = []
     for value, marks in sorted(groups.items(), key=lambda entry: (sum(entry[1]) / len(entry[1]), entry[0])):
-        interval = clopper_pearson(int(sum(marks)), len(marks))
+        interval = accuracy_interval(marks)
         shown = f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
         rows.append((value, f"{len(marks):,}", percent(sum(marks) / len(marks)), shown))
-    return Table((kind, "scored", "accuracy", "95 % exact"), tuple(rows)) if len(rows) > 1 else None
+    exact = all(accuracy_interval(marks).method == EXACT for marks in groups.values())
+    head = "95 % exact" if exact else "95 %"
+    return Table((kind, "scored", "accuracy", head), tuple(rows)) if len(rows) > 1 else None
 
 
 def _identity(found: Recalled) -> Table:

@@ -9,9 +9,13 @@ parity, so that a statistician can review each file alone against published tabl
     intervals        one proportion: Wilson, Clopper-Pearson
     paired           two paired proportions: McNemar's test, Tango's score interval (approximate)
     exact            the same difference without approximation, for few items
-    noninferiority   which of the two is used when, and what it proves about a margin
+    bounded          graded or clustered differences in [-1, 1], whatever their shape
+    graded           the t interval and the bootstrap-t of graded differences
+    clustered        the cluster-robust interval and the wild bootstrap
+    sequential       bounds that may be looked at after every item
+    noninferiority   which of these is used when, and what it proves about a margin
     power            how many items a verdict needs
-    distributions    the four special functions all of the above stand on
+    distributions    the few special functions all of the above stand on
 
 Nothing is imported here: scipy costs a quarter of a second, and only those who compute should pay it.
 """

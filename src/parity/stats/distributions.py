@@ -1,4 +1,4 @@
-"""The four special functions this room stands on, with types.
+"""The few special functions this room stands on, with types.
 
 Knows: names a statistician recognises. Refuses to know: what they are used for.
 This is the only file that touches scipy, and it touches scipy.special alone: scipy.stats would triple the
@@ -15,6 +15,11 @@ from scipy import special
 def normal_quantile(probability: float) -> float:
     """Return z with P(Z <= z) = probability, Z standard normal; probability is a fraction in (0, 1)."""
     return float(special.ndtri(probability))
+
+
+def student_quantile(probability: float, degrees: float) -> float:
+    """Return t with P(T <= t) = probability, T Student's with `degrees` > 0 of freedom, which may be a fraction."""
+    return float(special.stdtrit(degrees, probability))
 
 
 def beta_quantile(a: float, b: float, probability: float) -> float:

@@ -7,13 +7,19 @@ A verdict at one-sided alpha reads the ends of the 1 - 2 alpha interval (duality
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from parity.stats.bounded import Units, bounded_interval
 from parity.stats.exact import exact_interval
-from parity.stats.intervals import Interval
+from parity.stats.intervals import Interval, check_confidence
 from parity.stats.paired import PairedCounts, tango_interval
+from parity.stats.sequential import unit_bounds
 
 # The score interval can miss its level a little with few items (worst found: .0557 for .05); below this, exact.
 EXACT_BELOW = 30
+BETTING = "betting"
+# Right or wrong on independent items, or anything else: graded differences, clusters of items.
+Sample: TypeAlias = PairedCounts | Units
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +50,25 @@ class Evidence:
         return self.high < 0
 
 
-def paired_interval(counts: PairedCounts, confidence: float = 0.95) -> Interval:
-    """The interval of the gap: exact unconditional below 30 items, Tango's score interval from there on."""
-    return exact_interval(counts, confidence) if counts.n < EXACT_BELOW else tango_interval(counts, confidence)
+def paired_interval(sample: Sample, confidence: float = 0.95) -> Interval:
+    """The interval of the gap, by the method that keeps its level on such a sample.
+
+    Right or wrong: exact unconditional below 30 items, Tango's score interval from there on. Graded or clustered:
+    bets below 30 independent units, Gaffke's bound from there on.
+    """
+    if isinstance(sample, PairedCounts):
+        return exact_interval(sample, confidence) if sample.n < EXACT_BELOW else tango_interval(sample, confidence)
+    if sample.count >= EXACT_BELOW:
+        return bounded_interval(sample, confidence)
+    check_confidence(confidence)
+    bounds = unit_bounds(sample.total_U, sample.total_U, sample.size_U, (1 - confidence) / 2)
+    return Interval(bounds.low, bounds.high, confidence, BETTING)
 
 
-def evidence(counts: PairedCounts, margin: float, alpha: float = 0.05) -> Evidence:
+def evidence(sample: Sample, margin: float, alpha: float = 0.05) -> Evidence:
     """Test superiority, non-inferiority and inferiority at once, each one-sided at alpha.
 
-    Source: Tango 1998 (score test), Blackwelder 1982, Controlled Clinical Trials 3:345-353 (non-inferiority).
+    Source: Blackwelder 1982, Controlled Clinical Trials 3:345-353 (non-inferiority); the methods' in their files.
 
     Raises:
         ValueError: margin outside (0, 1) or alpha outside (0, 0.5).
@@ -61,5 +77,5 @@ def evidence(counts: PairedCounts, margin: float, alpha: float = 0.05) -> Eviden
         raise ValueError(f"the margin is {margin}; it is the loss you tolerate as a fraction, 0.02 for 2 points")
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha is {alpha}; it is the one-sided chance of a false claim, such as 0.05")
-    interval = paired_interval(counts, 1 - 2 * alpha)
+    interval = paired_interval(sample, 1 - 2 * alpha)
     return Evidence(margin, alpha, interval.low, interval.high, interval.method)

@@ -64,6 +64,11 @@ class PairedCounts:
         return (self.only_candidate + self.only_incumbent) / self.n
 
     @property
+    def variance(self) -> float:
+        """Variance of the difference of one item."""
+        return self.flips - self.gap**2
+
+    @property
     def swapped(self) -> PairedCounts:
         """The same table with the two models' roles exchanged, so that gap changes its sign."""
         return PairedCounts(self.n, self.both, self.only_incumbent, self.only_candidate)

@@ -26,10 +26,22 @@ def items_for_verdict(
     """
     if not (0 <= flips <= 1 and -1 <= gap <= 1 and 0 < margin < 1 and 0 < alpha < 0.5 and 0 < power < 1):
         raise ValueError("flips, margin, alpha and power are fractions; the gap lies in [-1, 1]")
+    return units_for_verdict(max(flips, abs(gap)) - gap**2, gap, margin, alpha, power, population)
+
+
+def units_for_verdict(
+    variance: float, gap: float, margin: float, alpha: float = 0.05, power: float = 0.8, population: int | None = None
+) -> int | None:
+    """As `items_for_verdict`, of independent units whose differences have this variance.
+
+    Raises:
+        ValueError: a negative variance.
+    """
+    if variance < 0:
+        raise ValueError(f"a variance is not negative: {variance}")
     distance = abs(margin + gap)
     if distance < 1e-12:
         return None
-    variance = max(flips, abs(gap)) - gap**2
     n = (normal_quantile(1 - alpha) + normal_quantile(power)) ** 2 * variance / distance**2
     if population is not None:
         n = min(n / (1 + (n - 1) / population), population)

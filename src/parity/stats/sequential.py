@@ -1,8 +1,8 @@
 """Verdicts that may be looked at after every item: bets against the null, and the bounds they leave standing.
 
-Knows paired differences in {-1, 0, 1} in the order they were seen, which must be random. Two estimands, never mixed:
-the mean of a finite population sampled without replacement ("these items"; certain once all are seen), and the mean of
-the source they are drawn from ("future ones like these").
+Knows paired differences in the order they were seen, which must be random: -1, 0 or 1 of right and wrong, or anything
+between of graded scores. Two estimands, never mixed: the mean of a finite population sampled without replacement
+("these items"; certain once all are seen), and the mean of the source they are drawn from ("future ones like these").
 
 A bettor against "the total is at most B" starts with 1 and stakes a share of it on every next difference at odds that
 are fair under the null; what he owns exceeds 1 / alpha with probability at most alpha, at any time and however often
@@ -25,6 +25,7 @@ METHOD_FUTURE = f"{ANYTIME}, future items like these"
 # Shares of the largest allowed bet, spread evenly in the logarithm; one mixture for every flip rate.
 BETS = np.geomspace(0.04, 0.60, 40)
 _BISECTIONS = 40
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +38,72 @@ class AnytimeBounds:
     method: str
 
 
-def anytime_bounds(worst_I: ArrayLike, best_I: ArrayLike, alpha: float, population: int | None = None) -> AnytimeBounds:
-    """Bounds after all differences so far; `worst_I` and `best_I` differ where a score is missing (-1 and 1).
+def anytime_bounds(
+    worst_I: ArrayLike, best_I: ArrayLike, alpha: float, population: int | None = None, graded: bool = False
+) -> AnytimeBounds:
+    """Bounds after all differences so far; `worst_I` and `best_I` differ where a score is missing.
 
     `population` is the number of items there are (None: an endless source). Shapes (I,), in the order of asking.
+    `graded` says that differences may be anything in [-1, 1], those not yet seen too.
 
     Raises:
-        ValueError: a difference outside {-1, 0, 1}, more of them than the population, or alpha outside (0, 0.5).
+        ValueError: a difference out of its range, more of them than the population, or alpha outside (0, 0.5).
     """
-    worst, best = _differences(worst_I, population), _differences(best_I, population)
+    worst, best = _differences(worst_I, population, graded), _differences(best_I, population, graded)
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha is {alpha}; it is a chance between 0 and 0.5")
     method = METHOD_FUTURE if population is None else METHOD_ITEMS
-    return AnytimeBounds(_low(worst, alpha, population), -_low(-best, alpha, population), alpha, method)
+    if population is None or graded:
+        return AnytimeBounds(_low(worst, alpha, population), -_low(-best, alpha, population), alpha, method)
+    return AnytimeBounds(_low_count(worst, alpha, population), -_low_count(-best, alpha, population), alpha, method)
 
 
-def exceeds(differences_I: ArrayLike, mean: float, alpha: float, population: int | None = None) -> bool:
+def unit_bounds(
+    worst_U: ArrayLike, best_U: ArrayLike, size_U: ArrayLike, alpha: float, largest: float | None = None
+) -> AnytimeBounds:
+    """Bounds of the mean difference per item of an endless source of units (clusters of items), units in random order.
+
+    A unit is one bet. Against a mean d, smaller units are filled up to the largest size with items at d: then every
+    unit's mean is d under the null, and lies in [-1, 1]. Shapes (U,): sums of differences as bad and as good as they
+    may be, numbers of items; `largest` is the size no unit exceeds (the largest seen, if not given).
+
+    Raises:
+        ValueError: totals their sizes cannot reach, sizes above the largest, or alpha outside (0, 0.5).
+    """
+    worst, best, size = (np.asarray(each, dtype=np.float64) for each in (worst_U, best_U, size_U))
+    top = largest if largest is not None else float(size.max(initial=1.0))
+    if not (np.abs((worst, best)) <= size * (1 + 1e-12)).all() or not (size <= top).all() or not 0 < alpha < 0.5:
+        raise ValueError("units hold totals within their sizes, and alpha lies between 0 and 0.5")
+    low, high = _low(worst / top, alpha, None, size / top), _low(-best / top, alpha, None, size / top)
+    return AnytimeBounds(low, -high, alpha, METHOD_FUTURE)
+
+
+def exceeds(
+    differences_I: ArrayLike, mean: float, alpha: float, population: int | None = None, graded: bool = False
+) -> bool:
     """Whether "the mean difference is at most `mean`" is rejected at `alpha` by what was seen, at any time so far.
 
-    In a population the null is a whole number of items: a total of at most floor(mean * population).
+    For right and wrong the null in a population is a whole number of items: at most floor(mean * population).
     """
-    differences = _differences(differences_I, population)
+    differences = _differences(differences_I, population, graded)
     if population is None:
         return _wealth(differences, mean, None) >= -math.log(alpha)
-    total = math.floor(mean * population + 1e-9)
+    total = mean * population if graded else math.floor(mean * population + 1e-9)
     return _wealth(differences, total, population) >= -math.log(alpha)
 
 
-def _differences(differences_I: ArrayLike, population: int | None) -> FloatArray:
+def _differences(differences_I: ArrayLike, population: int | None, graded: bool) -> FloatArray:
     found = np.asarray(differences_I, dtype=np.float64)
-    if found.ndim != 1 or not np.isin(found, (-1.0, 0.0, 1.0)).all():
-        raise ValueError("differences are -1, 0 or 1, in one row")
+    fits = np.abs(found) <= 1 if graded else np.isin(found, (-1.0, 0.0, 1.0))
+    if found.ndim != 1 or not fits.all():
+        raise ValueError(f"differences are {'in [-1, 1]' if graded else '-1, 0 or 1'}, in one row")
     if population is not None and len(found) > population:
         raise ValueError(f"{len(found)} differences from a population of {population}")
     return found
 
 
-def _low(differences: FloatArray, alpha: float, population: int | None) -> float:
-    """The smallest mean that is not rejected: all below it are, since wealth falls as the null's mean grows."""
-    if population is None:
-        return _low_of_source(differences, alpha)
+def _low_count(differences: FloatArray, alpha: float, population: int) -> float:
+    """The smallest whole total that is not rejected: all below it are, since wealth falls as the null grows."""
     rejected, standing = -population - 1, population
     while standing - rejected > 1:
         middle = (rejected + standing) // 2
@@ -87,13 +114,20 @@ def _low(differences: FloatArray, alpha: float, population: int | None) -> float
     return standing / population
 
 
-def _low_of_source(differences: FloatArray, alpha: float) -> float:
-    rejected, standing = -1.0, 1.0
-    if _wealth(differences, rejected + 1e-9, None) < -math.log(alpha):
+def _low(differences: FloatArray, alpha: float, population: int | None, weight_U: FloatArray | None = None) -> float:
+    """The largest mean that is rejected; -1 where none is. Weights: a unit's size as a share of the largest."""
+
+    def rejects(mean: float) -> bool:
+        null = mean if population is None else mean * population
+        seen = differences if weight_U is None else differences + (1 - weight_U) * mean
+        return _wealth(seen, null, population) >= -math.log(alpha)
+
+    rejected, standing = -1.0 + 1e-6, 1.0
+    if not rejects(rejected):
         return -1.0
     for _ in range(_BISECTIONS):
         middle = (rejected + standing) / 2
-        if _wealth(differences, middle, None) >= -math.log(alpha):
+        if rejects(middle):
             rejected = middle
         else:
             standing = middle
@@ -106,11 +140,12 @@ def _wealth(differences: FloatArray, null: float, population: int | None) -> flo
         return 0.0
     x_I = (differences + 1) / 2
     mean_I = _null_means(x_I, null, population)
-    impossible = np.flatnonzero(mean_I < 0)
-    if len(impossible):
+    # A null that is true by the last digit must not be broken by rounding.
+    if (mean_I < -_ROUNDING).any():
         return math.inf
     # Where the null leaves nothing to win (mean 0) no bet is placed; the next null mean says if it was broken.
-    ratio_I = np.divide(x_I, mean_I[: len(x_I)], out=np.ones_like(x_I), where=mean_I[: len(x_I)] > 0)
+    mean_I = mean_I[: len(x_I)]
+    ratio_I = np.divide(x_I, mean_I, out=np.ones_like(x_I), where=mean_I > _ROUNDING)
     steps_BI = np.log1p(BETS[:, None] * (ratio_I[None, :] - 1.0))
     wealth_BI = np.cumsum(steps_BI, axis=1)
     top_I = wealth_BI.max(axis=0)
@@ -128,4 +163,4 @@ def _null_means(x_I: FloatArray, null: float, population: int | None) -> FloatAr
     left_I = (null + population) / 2 - np.concatenate(([0.0], np.cumsum(x_I)))
     count_I = population - np.arange(len(x_I) + 1)
     # After the last item nothing is to come; the null still has to account for what was seen.
-    return np.where(count_I > 0, left_I / np.maximum(count_I, 1), np.where(left_I < 0, -1.0, 0.0))
+    return np.where(count_I > 0, left_I / np.maximum(count_I, 1), np.where(left_I < -_ROUNDING, -1.0, 0.0))

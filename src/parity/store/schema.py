@@ -1,8 +1,10 @@
 """Tables, and the numbered migrations that make them. A migration that has been released is never edited."""
 
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text, inspect
+from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
 
@@ -35,9 +37,12 @@ runs = Table(
     Column("items", Integer, nullable=False),
     Column("created", Float, nullable=False),
     Column("finished", Float),
+    Column("isolation", Text),
+    Column("held_objects", Integer),
+    Column("tested_inside", Integer),
 )
 
-# What a finished run says of each item, in the run's order; `score` is null for an unscored item.
+# What a finished run says of each draw of each item, in the run's order; `score` is null for an unscored one.
 marks = Table(
     "marks",
     metadata,
@@ -51,6 +56,7 @@ marks = Table(
     Column("outside", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("draw", Integer, nullable=False, server_default="0"),
 )
 
 
@@ -84,7 +90,19 @@ def _accounts(connection: Connection) -> None:
     metadata.create_all(connection, tables=[calls, costs])
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts)
+def _draws(connection: Connection) -> None:
+    for column in (runs.c.isolation, runs.c.held_objects, runs.c.tested_inside, marks.c.draw):
+        _add(connection, column)
+
+
+def _add(connection: Connection, column: "Column[Any]") -> None:
+    """Add a column to a table that was made before there was one."""
+    if column.name not in {known["name"] for known in inspect(connection).get_columns(column.table.name)}:
+        definition = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts, _draws)
 
 
 def migrate(connection: Connection, now: float) -> int:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,23 @@ from parity.core.digests import canonical
 from parity.core.money import Cost
 from parity.core.outputs import Output, decode_output, encode_output
 from parity.core.prompts import Request, RequestId, RequestKind, fingerprint
-from parity.core.runs import Marked, RunKey
-from parity.core.scores import Mark, Score, Unscored, UnscoredReason
+from parity.core.runs import Marked, Ran, RunKey
 from parity.errors import DataError, StoreError
 from parity.files import disk_error, locked
 from parity.files.egress import Egress
 from parity.store import accounts, schema
 from parity.store.accounts import RunAccount
+from parity.store.rows import mark_row, marked_of_row
 
 BUSY_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One row of the history. `status` is "asking" until the last mark is written, then "done"."""
+    """One row of the history. `status` is "asking" until the last mark is written, then "done".
+
+    `ran` says how answers that are programs were run; None where none was.
+    """
 
     run_id: str
     model: str
@@ -44,6 +47,7 @@ class RunRecord:
     created: float
     finished: float | None
     key: dict[str, Any]
+    ran: Ran | None = None
 
 
 @contextmanager
@@ -147,10 +151,13 @@ class Workspace:
                 )
             )
 
-    def finish_run(self, run_id: str, marked: Iterable[tuple[Marked, str]]) -> None:
-        """Write the marks of a run, each with the fingerprint of what was asked, and call it done: all or nothing."""
+    def finish_run(self, run_id: str, marked: Iterable[tuple[Marked, str]], ran: Ran | None = None) -> None:
+        """Write the marks of a run, each with the fingerprint of what was asked, and call it done: all or nothing.
+
+        `ran` says how answers that are programs were run.
+        """
         rows = [
-            {"run_id": run_id, "position": position, "request": request, **_mark_row(entry)}
+            {"run_id": run_id, "position": position, "request": request, **mark_row(entry)}
             for position, (entry, request) in enumerate(marked)
         ]
         with self._transaction() as connection:
@@ -158,7 +165,8 @@ class Workspace:
             if rows:
                 connection.execute(schema.marks.insert(), rows)
             done = schema.runs.update().where(schema.runs.c.run_id == run_id)
-            connection.execute(done.values(status="done", finished=self._clock()))
+            how = {"isolation": None, "held_objects": None, "tested_inside": None} if ran is None else asdict(ran)
+            connection.execute(done.values(status="done", finished=self._clock(), **how))
 
     def put_call(self, call_id: int | None, run_id: str, egress: Egress) -> int:
         """Write whom one call of a command talked to for a run; None is a new call. Returns the call's id."""
@@ -207,23 +215,25 @@ class Workspace:
         table = schema.marks
         with self._reading() as connection:
             rows = connection.execute(table.select().where(table.c.run_id == run_id).order_by(table.c.position))
-            return [Marked(row.item, _mark(row), tuple(map(tuple, json.loads(row.tags)))) for row in rows]
+            return [marked_of_row(row) for row in rows]
 
-    def requests(self, run_id: str) -> dict[str, str]:
-        """Fingerprint of what was asked, by item, of a finished run."""
+    def requests(self, run_id: str) -> dict[RequestId, str]:
+        """Fingerprint of what was asked, by item and draw, of a finished run."""
         table = schema.marks
         with self._reading() as connection:
-            rows = connection.execute(sa.select(table.c.item, table.c.request).where(table.c.run_id == run_id))
-            return {row.item: row.request for row in rows}
+            columns = sa.select(table.c.item, table.c.draw, table.c.request)
+            rows = connection.execute(columns.where(table.c.run_id == run_id))
+            return {RequestId(row.item, row.draw): row.request for row in rows}
 
     def outputs(self, run_id: str) -> list[tuple[RequestId, str, Output]]:
         """What was answered in a finished run: request id, fingerprint, output, in its order."""
         identity = self.run(run_id).identity
         table, marks = schema.answers, schema.marks
-        joined = table.join(marks, sa.and_(table.c.item == marks.c.item, table.c.request == marks.c.request))
+        same = (table.c[key] == marks.c[key] for key in ("item", "draw", "request"))
+        joined = table.join(marks, sa.and_(*same))
         query = sa.select(table).select_from(joined).where(marks.c.run_id == run_id, table.c.identity == identity)
         with self._reading() as connection:
-            rows = connection.execute(query.order_by(marks.c.position, table.c.draw)).all()
+            rows = connection.execute(query.order_by(marks.c.position)).all()
         return [(RequestId(row.item, row.draw), row.request, decode_output(row.output)) for row in rows]
 
     @contextmanager
@@ -269,22 +279,7 @@ def _store_error(error: DatabaseError, path: Path) -> StoreError:
     return StoreError(f"{path}: {text}.", todo)
 
 
-def _mark_row(entry: Marked) -> dict[str, Any]:
-    tags = json.dumps(entry.tags, ensure_ascii=False)
-    if isinstance(entry.mark, Score):
-        mark = entry.mark
-        values: dict[str, Any] = {"score": mark.value, "answer": mark.answer, "outside": int(mark.outside)}
-        return {"item": entry.item, "tags": tags, **values, "reason": "", "detail": ""}
-    unscored = {"reason": entry.mark.reason.value, "detail": entry.mark.detail}
-    return {"item": entry.item, "tags": tags, "score": None, "answer": "", "outside": 0, **unscored}
-
-
-def _mark(row: Any) -> Mark:
-    if row.score is None:
-        return Unscored(UnscoredReason(row.reason), row.detail)
-    return Score(row.score, row.answer, bool(row.outside))
-
-
 def _record(row: Any) -> RunRecord:
-    fields = {name: getattr(row, name) for name in RunRecord.__slots__ if name != "key"}
-    return RunRecord(**fields, key=json.loads(row.key))
+    fields = {name: getattr(row, name) for name in RunRecord.__slots__ if name not in ("key", "ran")}
+    ran = Ran(row.isolation, row.held_objects, row.tested_inside) if row.isolation else None
+    return RunRecord(**fields, key=json.loads(row.key), ran=ran)

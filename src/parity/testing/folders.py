@@ -7,6 +7,7 @@ wrong reshape still yields a model that runs. Downloads nothing; importing it lo
 
 import gzip
 import json
+import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -175,6 +176,28 @@ def qwen_tokenizer(source: Path) -> "PreTrainedTokenizerBase":
         clean_up_tokenization_spaces=False,
         chat_template=template.read_text() if template.exists() else None,
     )
+
+
+def sentencepiece_tokenizer(model: Path, folder: Path, context_tokens: int = 4096) -> "PreTrainedTokenizerBase":
+    """The fast tokenizer of a SentencePiece BPE model of Llama's kind, written to `folder` with the model beside it.
+
+    Raises:
+        ModelError: the file is no such model.
+    """
+    from sentencepiece import SentencePieceProcessor
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        processor = SentencePieceProcessor(model_file=str(model))
+    except (RuntimeError, OSError) as error:
+        raise ModelError(f"{model} is no SentencePiece model: {error}", "Check the path.") from error
+    pieces = [
+        (processor.IdToPiece(at).replace(_SPACE, " "), processor.GetScore(at)) for at in range(processor.vocab_size())
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_sentencepiece_like(pieces, context_tokens, folder)
+    shutil.copyfile(model, folder / "tokenizer.model")
+    return PreTrainedTokenizerFast.from_pretrained(folder)  # type: ignore[no-any-return]
 
 
 def trained_tokenizer(texts: Iterable[str], vocabulary: int = 512) -> "PreTrainedTokenizerBase":

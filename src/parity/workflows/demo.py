@@ -17,8 +17,9 @@ from parity.engines.open import EngineOptions
 from parity.errors import ModelError
 from parity.files import write_atomic
 from parity.measurement.comparison import RecordedGap, compared
-from parity.measurement.measure import Measurement, MeasureSpec, Progress, measure
+from parity.measurement.measure import MeasureSpec, Progress, measure
 from parity.measurement.records.table import read_marks
+from parity.measurement.results import Measurement
 from parity.store import Workspace
 
 MARGIN = 0.03

@@ -42,6 +42,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "ggml_quantize_requires_imatrix": (_BOOL, (c.c_int,)),
     # type, source (float32), target, first value, rows, values a row, importance of each column or None -> bytes
     "ggml_quantize_chunk": (_SIZE, (c.c_int, _P, _P, _I64, _I64, _I64, _P)),
+    "ggml_validate_row_data": (_BOOL, (c.c_int, _P, _SIZE)),
     "ggml_log_set": (None, (LogCallback, _P)),
     "llama_log_set": (None, (LogCallback, _P)),
     "llama_backend_init": (None, ()),

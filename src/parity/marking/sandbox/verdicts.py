@@ -51,11 +51,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one check. `held_objects`: the test handled objects of the program, not plain values alone."""
+    """What came of one check.
+
+    `held_objects`: the test handled objects of the program, not plain values alone. `tested_inside`: it ran in the
+    program's own process.
+    """
 
     outcome: Outcome
     detail: str = ""
     held_objects: bool = False
+    tested_inside: bool = False
 
     @property
     def passed(self) -> bool:
