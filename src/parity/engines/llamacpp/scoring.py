@@ -17,6 +17,7 @@ from parity.engines.llamacpp.model import Context, Model
 from parity.engines.tokens.encoding import Encoded
 from parity.engines.tokens.ledger import Cancelled, Ledger, Work
 from parity.engines.tokens.walk import Piece, passes, walk
+from parity.errors import EngineError
 
 SEQUENCES = 64
 _PATH = 0
@@ -58,6 +59,26 @@ class Scorer:
                 self.work.seconds += seconds
                 yield from ledger.settled(seconds)
                 yield None
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Logits (T, V) after each id of one sequence.
+
+        Raises:
+            EngineError: there are none, or more than the context holds.
+        """
+        if not 0 < len(ids) <= self._model.context_tokens:
+            raise EngineError(
+                f"{len(ids)} ids where 1 to {self._model.context_tokens} can be computed.", "Give fewer, or some."
+            )
+        context, ids_T = self._room(len(ids)), np.array(ids, np.int32)
+        parts = []
+        for start in range(0, len(ids), self._pass_tokens):
+            part_T = ids_T[start : start + self._pass_tokens]
+            depths_T = np.arange(start, start + len(part_T), dtype=np.int32)
+            parts.append(
+                context.decode(part_T, depths_T, [[_PATH]] * len(part_T), np.ones(len(part_T), np.int8)).copy()
+            )
+        return np.concatenate(parts)
 
     def _room(self, longest: int) -> Context:
         """A context with an empty path and cells for the longest row and one pass more."""
