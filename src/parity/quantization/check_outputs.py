@@ -6,6 +6,7 @@ of the given texts. Greedy agreement is the share of texts whose likeliest next 
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from parity.errors import UsageError
 # A faithful F32 file differs by rounding only; of what quantizing may lose this is the most that is no mistake.
 _EXACT_KL, _LOSSY_KL = 1e-4, 1.0
 # What outputs are compared on where the user gives nothing: prose, a list, code and another script.
-TEXTS = (
+TEXTS: tuple[str, ...] = (
     "The committee met on Tuesday to decide whether the old bridge should be repaired or replaced before winter.",
     "Question: A train leaves at 9:40 and arrives at 11:05. How long does the journey take?\nAnswer: 85 minutes.",
     "def mean(values):\n    total = 0.0\n    for one in values:\n        total += one\n    return total / len(values)",
@@ -35,11 +36,12 @@ def agreement(folder: Path, engine: LlamaCppEngine, texts: Sequence[str], most_t
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
-    ).eval()
+    )
+    model.eval()
     divergences, flips, ours, theirs, whole = [], [], [], [], []
     for text in texts:
         ids = tokenizer.encode(text)[:most_tokens]
