@@ -20,8 +20,8 @@ from torch.profiler import ProfilerActivity, profile
 from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
 from parity.core.refs import ModelRef, Scheme
 from parity.engines.open import EngineOptions
+from parity.engines.tokens.walk import Cut, walk
 from parity.engines.torch import TorchEngine
-from parity.engines.torch.walk import Cut, walk
 from parity.testing.folders import random_llama_folder
 
 KINDS = {"products": ("mm", "addmm", "bmm"), "attention": ("attention",), "normalising": ("softmax",)}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from parity.models.hub import pull
     from parity.models.inspection import inspect
     from parity.pricing.own import open_book
+    from parity.quantization.quantize import QuantizeSpec, quantize
     from parity.store import Workspace
     from parity.tuning.diff import diff
     from parity.tuning.merging import merge
@@ -40,6 +41,7 @@ _HOMES = {
     "ParityError": "parity.errors",
     "Plan": "parity.tuning.recipe",
     "Recipe": "parity.tuning.recipe",
+    "QuantizeSpec": "parity.quantization.quantize",
     "Verdict": "parity.core.gaps",
     "Workspace": "parity.store",
     "compared": "parity.measurement.comparison",
@@ -52,6 +54,7 @@ _HOMES = {
     "open_book": "parity.pricing.own",
     "open_engine": "parity.engines.open",
     "pull": "parity.models.hub",
+    "quantize": "parity.quantization.quantize",
     "read_record": "parity.measurement.records",
     "sweep": "parity.workflows.sweeps",
     "tune": "parity.tuning.tune",
@@ -66,6 +69,7 @@ __all__ = [
     "ModelRef",
     "ParityError",
     "Plan",
+    "QuantizeSpec",
     "Recipe",
     "Verdict",
     "Workspace",
@@ -79,6 +83,7 @@ __all__ = [
     "open_book",
     "open_engine",
     "pull",
+    "quantize",
     "read_record",
     "sweep",
     "tune",

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM
 from parity.core.prompts import Generate, Loglikelihood, RequestId, Sampling, TextPrompt
 from parity.core.refs import ModelRef
 from parity.engines.open import EngineOptions, open_engine
+from parity.engines.tokens.encoding import Encoded
 from parity.engines.torch import engine as torch_engine
 from parity.engines.torch.body import Body
 from parity.engines.torch.determinism import TILE, ExactTurn
-from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.room import Room
 from parity.engines.torch.scoring import Scorer
 from parity.testing.families import family_folder

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
+from parity.engines.tokens.encoding import Encoded
 from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
-from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.gauge import LiveBytes, gauge
 from parity.engines.torch.room import Room
 from parity.engines.torch.scoring import Scorer

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
-from parity.engines.torch.sampling import likeliest, pick, source
+from parity.engines.tokens.draws import source
+from parity.engines.torch.sampling import likeliest, pick
 
 CHANCES = [0.4, 0.05, 0.25, 0.0, 0.3]
 LOGITS = torch.tensor(CHANCES).log()

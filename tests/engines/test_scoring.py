@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from parity.core.outputs import Failure
+from parity.engines.tokens.encoding import Encoded
+from parity.engines.tokens.walk import Cut, passes, walk
 from parity.engines.torch.body import Body
-from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.proof import follows_a_walk
 from parity.engines.torch.room import Room
 from parity.engines.torch.scoring import Scorer
-from parity.engines.torch.walk import Cut, passes, walk
 from parity.testing.families import FAMILIES, family_folder
 from parity.testing.folders import trained_tokenizer
 

@@ -16,8 +16,8 @@ from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
 from parity.core.refs import ModelRef
 from parity.engines.open import EngineOptions, open_engine
 from parity.engines.stops import cut
+from parity.engines.tokens.drafts import Unrolling
 from parity.engines.torch import engine as torch_engine
-from parity.engines.torch.drafts import Unrolling
 from parity.errors import EngineError
 from parity.testing.engine_checks import ENGINE_CHECKS
 from parity.testing.folders import random_llama_folder, trained_tokenizer

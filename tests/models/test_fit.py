@@ -10,8 +10,9 @@ from parity.models.fit import FitSpec, fit
 from parity.models.gpus import GPUS, Gpu, bandwidth_of, find_gpu
 from parity.models.hardware import Machine, this_machine
 from parity.models.memory import adapter_parameters, kv_bytes, kv_elements, training_memory
+from parity.models.mixtures import MIXTURES
 from parity.models.shapes import shape_of
-from parity.models.weight_sizes import MIXTURES, weights_in, weights_of_shape
+from parity.models.weight_sizes import weights_in, weights_of_shape
 from shared import needs_shared
 
 SMALL = {

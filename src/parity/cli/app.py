@@ -20,8 +20,8 @@ app = App(
 )
 VERBS = (
     *("measure", "plan", "gap", "runs", "show", "benchmarks", "grade"),
-    *("data", "tune", "merge", "diff"),
-    *("inspect", "fit", "pull", "price", "demo"),
+    *("data", "tune", "merge", "diff", "quantize", "check"),
+    *("chat", "inspect", "fit", "pull", "price", "demo"),
 )
 for _verb in VERBS:
     app.command(f"parity.cli.{_verb}:{_verb}", name=_verb)

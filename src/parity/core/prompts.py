@@ -111,14 +111,26 @@ class Fit:
     window_tokens: int | None = None
 
 
+ConstraintKind: TypeAlias = Literal["gbnf", "json_schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer must be: a sentence of a grammar (llama.cpp's GBNF), or JSON of a schema (as text)."""
+
+    kind: ConstraintKind
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Write an answer to the prompt."""
+    """Write an answer to the prompt; held to `constraint`, where the engine can do that."""
 
     id: RequestId
     prompt: Prompt
     sampling: Sampling
     fit: Fit = Fit()
+    constraint: Constraint | None = None
     _fingerprint: str = field(default="", init=False, repr=False, compare=False)
 
 
@@ -165,8 +177,10 @@ def fingerprint(request: Request) -> str:
 
 
 def _digest(request: Request) -> str:
+    # Contexts and constraints are not in every fingerprint, so that answers kept before there were any stay known.
     if isinstance(request, Loglikelihood) and request.contexts:
-        # Not in every fingerprint, so that answers kept before there were contexts stay known.
         return digest((fingerprint(replace(request, contexts=())), request.contexts))
+    if isinstance(request, Generate) and request.constraint:
+        return digest((fingerprint(replace(request, constraint=None)), request.constraint))
     asked = request.sampling if isinstance(request, Generate) else request.continuations
     return digest((kind_of(request), request.prompt, asked, request.fit, request.id.draw))

@@ -1,15 +1,16 @@
 """The Engine protocol: the one boundary a new backend implements. `parity.testing.engine_checks` proves it did."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from parity.core.outputs import Delta, Output
-from parity.core.prompts import Generate, Request, RequestId, RequestKind
+from parity.core.prompts import ConstraintKind, Generate, Request, RequestId, RequestKind
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
+from parity.errors import EngineError
 
 # Names of settings in an engine's identity that a reader of its answers is told about.
 PREFIXES, PREFIXES_NOT_SHARED, EXACT = "prefixes", "not shared", "deterministic"
@@ -21,6 +22,7 @@ class Capabilities:
 
     `block` is how many requests it wants at once; None: all of them, so that it finds what they share.
     `hidden_tokens` is how many an answer may take beyond `max_tokens`, for reasoning that is billed but not shown.
+    `constraints` are what an answer can be held to.
     """
 
     kinds: frozenset[RequestKind]
@@ -28,6 +30,22 @@ class Capabilities:
     context_tokens: int | None = None
     block: int | None = 256
     hidden_tokens: int = 0
+    constraints: frozenset[ConstraintKind] = frozenset()
+
+    def check(self, requests: Iterable[Request]) -> None:
+        """See that no request is held to what this engine cannot hold it to.
+
+        Raises:
+            EngineError: one is.
+        """
+        for request in requests:
+            held = request.constraint if isinstance(request, Generate) else None
+            if held is not None and held.kind not in self.constraints:
+                offered = " and ".join(sorted(self.constraints)) or "none"
+                raise EngineError(
+                    f"This engine cannot hold an answer to {held.kind}; it offers {offered}.",
+                    "Ask a gguf: model, which can, or leave the constraint out.",
+                )
 
 
 class Engine(Protocol):
@@ -66,6 +84,19 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An engine that can say where a text lies in its model's space; not a kind of request, since no run asks it."""
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """A vector of length 1 for each text, in order.
+
+        Raises:
+            EngineError: a text is empty or does not fit the context.
+        """
         ...
 
 

@@ -40,6 +40,7 @@ class DummyEngine:
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
         block = list(requests)
+        self.capabilities.check(block)
         with self._cancellations.watching(request.id for request in block):
             for request in block:
                 if request.id in self._cancellations:
@@ -49,6 +50,7 @@ class DummyEngine:
                 yield request.id, self._output(request)
 
     def stream(self, request: Generate) -> Iterator[Delta]:
+        self.capabilities.check([request])
         with self._cancellations.watching([request.id]):
             output = self._output(request)
             if isinstance(output, Failure):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from typing import cast
+from typing import Literal, cast
 
 from parity.core.prompts import RequestKind
 from parity.core.refs import ModelRef, Scheme
@@ -32,6 +32,11 @@ class EngineOptions:
         The same bits whatever is asked beside it, in whatever order, batch or memory; several times slower.
     concurrency
         Most requests in flight at an endpoint.
+    threads
+        Threads a GGUF model computes with; 0 takes every core there is.
+    cache
+        Number type of the keys and values a GGUF model remembers: float32 is exact; float16 goes with flash attention,
+        in half the memory.
     """
 
     device: str = "auto"
@@ -41,6 +46,8 @@ class EngineOptions:
     memory: float = 0.0
     deterministic: bool = False
     concurrency: int = 64
+    threads: int = 0
+    cache: Literal["float32", "float16"] = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,19 @@ _TORCH = Backend(
     frozenset({"generation", "loglikelihood"}),
 )
 _ENDPOINT = Backend("parity.engines.endpoint:EndpointEngine", ("httpx2",), "api")
+_GGUF = Backend(
+    "parity.engines.llamacpp:LlamaCppEngine",
+    ("xllamacpp", "numpy"),
+    "gguf",
+    frozenset({"generation", "loglikelihood"}),
+)
 _WRITES_ONLY = replace(_ENDPOINT, kinds=frozenset({"generation"}))
 BACKENDS = {
     Scheme.DUMMY: Backend("parity.engines.dummy:DummyEngine"),
     Scheme.REPLAY: Backend("parity.engines.replay:ReplayEngine"),
     Scheme.FOLDER: _TORCH,
     Scheme.HUB: _TORCH,
+    Scheme.GGUF: _GGUF,
     Scheme.OPENAI: _WRITES_ONLY,
     Scheme.ANTHROPIC: _WRITES_ONLY,
     Scheme.HTTP: _ENDPOINT,

@@ -43,7 +43,7 @@ class ReplayEngine:
             for entry in self._answers.values()
             if not isinstance(entry.output, Failure)
         }
-        self.capabilities = Capabilities(frozenset(kinds), chat=True)
+        self.capabilities = Capabilities(frozenset(kinds), chat=True, constraints=frozenset({"gbnf", "json_schema"}))
         self.identity = Identity(str(ref), digest_file(path), "replay", settings=(("part", ref.part or ""),))
         self._cancellations = Cancellations()
 

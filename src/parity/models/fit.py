@@ -18,17 +18,10 @@ from parity.models.gpus import find_gpu
 from parity.models.hardware import Machine, this_machine
 from parity.models.inspection import open_files, stored_in
 from parity.models.memory import KV_TYPES, Memory, Train, kv_bytes, running_memory, training_memory
+from parity.models.mixtures import MIXTURES, find_mixture
 from parity.models.model_files import read_json, weight_names
 from parity.models.shapes import shape_of
-from parity.models.weight_sizes import (
-    MIXTURES,
-    WeightBytes,
-    check_type,
-    stored_bytes,
-    weights_in,
-    weights_of_gguf,
-    weights_of_shape,
-)
+from parity.models.weight_sizes import WeightBytes, stored_bytes, weights_in, weights_of_gguf, weights_of_shape
 
 DEFAULT_CONTEXT_TOKENS = 8_192
 DEFAULT_TRAIN_TOKENS = 2_048
@@ -132,7 +125,7 @@ def _check(spec: FitSpec) -> None:
     if problems:
         raise UsageError("This cannot be sized:\n" + listed(problems), "See parity fit --help.")
     if spec.type:
-        check_type(spec.type)
+        find_mixture(spec.type)
 
 
 def _device(spec: FitSpec, machine: Machine | None) -> Device:
@@ -176,7 +169,7 @@ def _gguf_model(header: GgufHeader) -> _Model:
 
 
 def _running(model: _Model, spec: FitSpec, context: int, device: Device) -> tuple[Choice, ...]:
-    types = (check_type(spec.type),) if spec.type else _OFFERED
+    types = (find_mixture(spec.type).name,) if spec.type else _OFFERED
     sized = [(name, weights_in(model.shape, model.weights, name)) for name in types]
     if model.stored and not spec.type:
         others = [] if model.fixed else [(name, size) for name, size in sized if name != model.stored_type]

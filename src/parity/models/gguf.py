@@ -70,7 +70,10 @@ class GgufTensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a whole GGUF file holds. `trailing_bytes` lie behind the last tensor and belong to nothing."""
+    """What a whole GGUF file holds. `trailing_bytes` lie behind the last tensor and belong to nothing.
+
+    `extents`: the bytes (begin, end) each key and its value take, for those who copy them unread.
+    """
 
     version: int
     big_endian: bool
@@ -80,6 +83,7 @@ class GgufHeader:
     data_start: int
     size_bytes: int
     trailing_bytes: int
+    extents: Mapping[str, tuple[int, int]]
 
     def text(self, key: str) -> str | None:
         value = self.metadata.get(key)
@@ -127,7 +131,7 @@ def _read(source: ByteSource) -> GgufHeader:
     ):
         if many > most or many * fewest > size - 24:
             raise Malformed(at, f"it claims {many} {what}; at most {min(most, (size - 24) // fewest)} can be here")
-    metadata = _metadata(cursor, key_count)
+    metadata, extents = _metadata(cursor, key_count)
     said = metadata.get("general.alignment")
     alignment = said if isinstance(said, int) else DEFAULT_ALIGNMENT
     tensors = _tensors(cursor, tensor_count, alignment)
@@ -135,7 +139,7 @@ def _read(source: ByteSource) -> GgufHeader:
     used = _check_layout(tensors, alignment, data_start, size)
     trailing = max(size - data_start - used, 0) if tensors else 0
     return GgufHeader(
-        version, big_endian, MappingProxyType(metadata), tuple(tensors), alignment, data_start, size, trailing
+        version, big_endian, MappingProxyType(metadata), tuple(tensors), alignment, data_start, size, trailing, extents
     )
 
 
@@ -150,8 +154,9 @@ def _version(cursor: Cursor) -> tuple[int, bool]:
     raise Malformed(4, f"its version is {little}; versions 2 and 3 are known")
 
 
-def _metadata(cursor: Cursor, key_count: int) -> dict[str, GgufValue]:
+def _metadata(cursor: Cursor, key_count: int) -> tuple[dict[str, GgufValue], dict[str, tuple[int, int]]]:
     metadata: dict[str, GgufValue] = {}
+    extents: dict[str, tuple[int, int]] = {}
     for _ in range(key_count):
         at = cursor.position
         key = cursor.name(MAX_KEYS - 1, "key")
@@ -163,7 +168,8 @@ def _metadata(cursor: Cursor, key_count: int) -> dict[str, GgufValue]:
         metadata[key] = _value(cursor, kind)
         if key == "general.alignment":
             _check_alignment(metadata[key], kind, at)
-    return metadata
+        extents[key] = (at, cursor.position)
+    return metadata, extents
 
 
 def _check_alignment(alignment: GgufValue, kind: int, at: int) -> None:

@@ -94,6 +94,22 @@ class SpecialText:
             offsets += [_within(at, first, last, end) for first, last in found.offsets]
         return Encoded(tuple(ids), *_columns(offsets))
 
+    def ids_between(self, text: str, written: StandIns) -> tuple[int, ...]:
+        """Ids alone, of `encode_between`: a tokenizer with an `encode_plain` of its own can give them, too.
+
+        Raises:
+            ModelError: the tokenizer cannot take a special token for the text it is.
+        """
+        plain = getattr(self._tokenizer, "encode_plain", None)
+        if plain is None:
+            return self.encode_between(text, written).ids
+        ids: list[int] = []
+        for start, end, special in self._stretches(text, ()):
+            ids += (
+                [self._tokenizer.convert_tokens_to_ids(special)] if special else plain(written.restore(text[start:end]))
+            )
+        return tuple(ids)
+
     def _stretches(self, text: str, cuts: Sequence[int]) -> list[tuple[int, int, str]]:
         """(start, end, the special token it is, or nothing) of pieces that make up the text."""
         pieces: list[tuple[int, int, str]] = []

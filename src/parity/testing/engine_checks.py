@@ -18,6 +18,7 @@ from dataclasses import replace
 from parity.core.outputs import Delta, Failure, FailureKind, Generation, Loglikelihoods, Output
 from parity.core.prompts import (
     ChatPrompt,
+    Constraint,
     Fit,
     Generate,
     Loglikelihood,
@@ -217,6 +218,28 @@ def check_kinds_outside_capabilities_are_refused(engine: Engine) -> None:
         except EngineError:
             continue
         raise NotConforming(f"{kind_of(request)} is not in capabilities, yet was answered")
+
+
+def check_constraints_are_kept_or_refused(engine: Engine) -> None:
+    """An answer held to a grammar is of it; an engine that cannot hold it there raises EngineError."""
+    for request in _generations(engine, "constraint")[:1]:
+        for kind, text in (("gbnf", 'root ::= "yes" | "no"'), ("json_schema", '{"enum": ["yes", "no"]}')):
+            held = replace(
+                request,
+                id=RequestId(f"constraint/{kind}"),
+                constraint=Constraint(kind, text),  # type: ignore[arg-type]
+            )
+            if kind in engine.capabilities.constraints:
+                ((_, output),) = engine.answer([held])
+                kept = isinstance(output, Generation) and output.text.strip(' "') in ("yes", "no")
+                recorded = isinstance(output, Failure) and output.kind is FailureKind.NOT_RECORDED
+                _expect(kept or recorded, f"held to yes or no by {kind}, got {output}")
+                continue
+            try:
+                list(engine.answer([held]))
+            except EngineError:
+                continue
+            raise NotConforming(f"{kind} is not in capabilities, yet was answered")
 
 
 def check_identity_is_told(engine: Engine) -> None:

@@ -36,6 +36,19 @@ _LATENT: Mapping[str, Any] = {
     "moe_intermediate_size": 32,
     "first_k_dense_replace": 1,
 }
+# Sizes with rows of 256, the block of K-quants; keys a family does not have are left out.
+WIDE: Mapping[str, Any] = {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "moe_intermediate_size": 256,
+    "shared_expert_intermediate_size": 256,
+    "kv_lora_rank": 256,
+    "q_lora_rank": 256,
+    "qk_nope_head_dim": 64,
+    "qk_rope_head_dim": 32,
+    "v_head_dim": 64,
+    "head_dim": 64,
+}
 _LLAMA3_ROPE: Mapping[str, Any] = {
     "rope_type": "llama3",
     "rope_theta": 500_000.0,
@@ -65,17 +78,26 @@ FAMILIES: Mapping[str, Family] = {
     "mixtral": Family("MixtralConfig", {"num_local_experts": 4, "num_experts_per_tok": 2}),
     "qwen1.5": Family("Qwen2Config", {"num_key_value_heads": 4}),
     "qwen2": Family("Qwen2Config", {"tie_word_embeddings": True}),
-    "qwen2-moe": Family("Qwen2MoeConfig", {**_EXPERTS, "shared_expert_intermediate_size": 48, "norm_topk_prob": True}),
+    "qwen2-moe": Family("Qwen2MoeConfig", {**_EXPERTS, "shared_expert_intermediate_size": 48, "norm_topk_prob": False}),
     "qwen3": Family("Qwen3Config", {"head_dim": 32}),
-    "qwen3-moe": Family("Qwen3MoeConfig", {**_EXPERTS, "head_dim": 32}),
+    "qwen3-moe": Family("Qwen3MoeConfig", {**_EXPERTS, "head_dim": 32, "norm_topk_prob": True}),
     "deepseek-llm": Family("LlamaConfig", {"num_key_value_heads": 4}),
     "deepseek-v2": Family("DeepseekV2Config", {**_LATENT, "q_lora_rank": None, "topk_method": "greedy"}),
     "deepseek-v3": Family("DeepseekV3Config", {**_LATENT, "q_lora_rank": 24, "n_group": 2, "topk_group": 1}),
 }
 
 
-def family_folder(name: str, folder: Path, tokenizer: "PreTrainedTokenizerBase", seed: int = 0) -> Path:
+def family_folder(
+    name: str,
+    folder: Path,
+    tokenizer: "PreTrainedTokenizerBase",
+    seed: int = 0,
+    sizes: Mapping[str, Any] | None = None,
+    **others: Any,
+) -> Path:
     """Write a tiny model of the family with `tokenizer`, fp32; returns `folder`.
+
+    `sizes` replaces those of the family that it states (such as WIDE); `others` are added to its configuration.
 
     Raises:
         UsageError: no family of that name.
@@ -89,9 +111,11 @@ def family_folder(name: str, folder: Path, tokenizer: "PreTrainedTokenizerBase",
     disable_progress_bar()  # type: ignore[no-untyped-call]
     family = FAMILIES[name]
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    sizes = {**_DENSE, **family.traits, **ids, "vocab_size": len(tokenizer), "dtype": "float32"}
+    own = {**_DENSE, **family.traits}
+    own |= {key: value for key, value in (sizes or {}).items() if own.get(key) is not None}
     torch.manual_seed(seed)
-    config = getattr(transformers, family.config)(**sizes)
+    own |= {**ids, "vocab_size": len(tokenizer), "dtype": "float32", **others}
+    config = getattr(transformers, family.config)(**own)
     model = transformers.AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for weight in model.parameters():

@@ -4,6 +4,7 @@ Knows the layouts of its checkpoints and vocabularies. Refuses files whose size 
 reshape still yields a model that runs. Importing it loads no torch or transformers.
 """
 
+import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from parity.testing.folders import LlamaShape, untrained_llama
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
 _UNK, _BOS, _EOS, _FIRST_BYTE, _FIRST_LEARNED = 0, 1, 2, 3, 259
 _SPACE = "\u2581"  # SentencePiece writes a space inside a piece as this block
@@ -46,6 +48,28 @@ def llama2c_folder(weights: Path, vocabulary: Path, folder: Path, context_tokens
     model.save_pretrained(folder)
     _save_sentencepiece_like(pieces, window, folder)
     return folder
+
+
+def sentencepiece_tokenizer(model: Path, folder: Path, context_tokens: int = 4096) -> "PreTrainedTokenizerBase":
+    """The fast tokenizer of a SentencePiece BPE model of Llama's kind, written to `folder` with the model beside it.
+
+    Raises:
+        ModelError: the file is no such model.
+    """
+    from sentencepiece import SentencePieceProcessor
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        processor = SentencePieceProcessor(model_file=str(model))
+    except (RuntimeError, OSError) as error:
+        raise ModelError(f"{model} is no SentencePiece model: {error}", "Check the path.") from error
+    pieces = [
+        (processor.IdToPiece(at).replace(_SPACE, " "), processor.GetScore(at)) for at in range(processor.vocab_size())
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_sentencepiece_like(pieces, context_tokens, folder)
+    shutil.copyfile(model, folder / "tokenizer.model")
+    return PreTrainedTokenizerFast.from_pretrained(folder)  # type: ignore[no-any-return]
 
 
 def _read_checkpoint(path: Path) -> tuple[LlamaShape, "dict[str, Tensor]"]:

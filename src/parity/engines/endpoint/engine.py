@@ -160,6 +160,7 @@ class EndpointEngine:
                 f"{self.model} offers no {kind}.",
                 "Log-likelihoods need a server whose /completions has echo and logprobs, named with ?api=completions.",
             )
+        self.capabilities.check([request])
         if isinstance(request, Generate):
             check_decoding(request.sampling, self._profile)
 

@@ -5,28 +5,16 @@ the same shape: one stretch of one row, filled up.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from parity.engines.tokens.ledger import Work
+from parity.engines.tokens.walk import Piece
 from parity.engines.torch.path import Path, walking
 from parity.engines.torch.room import Room
-from parity.engines.torch.walk import Piece
-
-
-@dataclass(slots=True)
-class Work:
-    """What was done. `requested`: ids of every sequence whole; `computed`: ids that went through the model; `distinct`:
-    the least that could, the nodes of the prefix tree. `flops`: operations of what was computed, in `seconds`."""
-
-    requested: int = 0
-    computed: int = 0
-    distinct: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
 
 
 class Body:

@@ -15,13 +15,14 @@ from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
 from parity.engines.base import EXACT, PREFIXES, PREFIXES_NOT_SHARED, Cancellations, Capabilities
 from parity.engines.open import EngineOptions
-from parity.engines.torch.body import Body, Work
+from parity.engines.tokens.encoding import Encoded, Encoder
+from parity.engines.tokens.ledger import Work
+from parity.engines.tokens.parts import PartsOfRequests
+from parity.engines.torch.body import Body
 from parity.engines.torch.determinism import TILE, ExactTurn, exactness
-from parity.engines.torch.encoding import Encoded, Encoder
 from parity.engines.torch.gauge import gauge
 from parity.engines.torch.generation import PlainWriter
 from parity.engines.torch.likelihood import likelihoods
-from parity.engines.torch.parts import PartsOfRequests
 from parity.engines.torch.proof import follows_a_walk
 from parity.engines.torch.rate import matrix_rate
 from parity.engines.torch.room import Room
@@ -30,6 +31,7 @@ from parity.engines.torch.writing import SharingWriter, Writer
 from parity.errors import ContextExceeded, EngineError, ModelError, UsageError, did_you_mean
 from parity.models.hardware import this_machine
 from parity.models.sources import locate
+from parity.models.templates import find_template
 
 # Ids a pass computes together, on a CPU and on a GPU.
 PASS_TOKENS = (2048, 16384)
@@ -60,7 +62,8 @@ class TorchEngine:
                 f"{local.folder} cannot be loaded: {error}", "Check that transformers supports it."
             ) from error
         self._model.eval().to(self._device)
-        self._encoder = Encoder(self._tokenizer, local.folder, local.context_tokens, whole=options.deterministic)
+        template = find_template(local.folder)
+        self._encoder = Encoder(self._tokenizer, template, local.context_tokens, whole=options.deterministic)
         self._cancellations = Cancellations()
         self._lock = threading.Lock()
         self._closed = False
@@ -106,6 +109,7 @@ class TorchEngine:
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
         self._check_open()
         block = list(requests)
+        self.capabilities.check(block)
         with self._cancellations.watching(request.id for request in block):
             scored = [request for request in block if isinstance(request, Loglikelihood)]
             written = [request for request in block if isinstance(request, Generate)]
@@ -114,6 +118,7 @@ class TorchEngine:
 
     def stream(self, request: Generate) -> Iterator[Delta]:
         self._check_open()
+        self.capabilities.check([request])
         encoded = self._encoder.generation(request)
         if isinstance(encoded, Failure):
             raise ContextExceeded(encoded.message, "Shorten the prompt or the answer.")
@@ -134,14 +139,14 @@ class TorchEngine:
 
     def _score(self, requests: Sequence[Loglikelihood]) -> Iterator[tuple[RequestId, Output]]:
         ready: list[tuple[RequestId, Encoded]] = []
-        parts = PartsOfRequests()
+        parts: PartsOfRequests[RequestId] = PartsOfRequests()
         for request in requests:
             encoded = [self._encoder.likelihood(part) for part in request.alone()]
             failure = next((entry for entry in encoded if isinstance(entry, Failure)), None)
             if failure is not None:
                 yield request.id, failure
                 continue
-            parts.expect(request, len(ready))
+            parts.expect(request.id, len(request.contexts), len(ready))
             ready += [(request.id, entry) for entry in encoded if isinstance(entry, Encoded)]
         for index, output in self._scores([encoded for _, encoded in ready], lambda at: self._gone(ready[at][0])):
             whole = parts.add(ready[index][0], index, output)

@@ -5,23 +5,20 @@ For models that `proof.py` cannot show to be right along shared prefixes.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
-from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output, Usage
+from parity.core.outputs import Delta, Generation, Output, Usage
 from parity.core.prompts import Generate
 from parity.engines.stops import StreamCutter, cut
-from parity.engines.torch.encoding import Encoded
-from parity.engines.torch.sampling import source
+from parity.engines.tokens.draws import source
+from parity.engines.tokens.encoding import Encoded
+from parity.engines.tokens.ledger import CANCELLED, NOTHING_TO_READ, Cancelled
 from parity.errors import EngineError
-
-Cancelled = Callable[[int], bool]
-CANCELLED = Failure(FailureKind.CANCELLED, "cancelled before it was answered")
-NOTHING_TO_READ = Failure(FailureKind.ENGINE, "the prompt has no token")
 
 
 class PlainWriter:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
-from parity.engines.torch.encoding import Encoded
+from parity.engines.tokens.encoding import Encoded
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from parity.engines.torch.walk import Piece
+from parity.engines.tokens.walk import Piece
 from parity.errors import EngineError
 
 NAME = "parity_path"

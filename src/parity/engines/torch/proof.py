@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from parity.core.outputs import Loglikelihoods
+from parity.engines.tokens.encoding import Encoded
 from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
-from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.likelihood import likelihoods
 from parity.engines.torch.room import Room
 from parity.engines.torch.sampling import likeliest

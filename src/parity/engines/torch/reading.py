@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from parity.engines.tokens.walk import Cut, Piece, Row, passes, walk
 from parity.engines.torch.body import Body
 from parity.engines.torch.path import Path
 from parity.engines.torch.slots import Head, Slots
-from parity.engines.torch.walk import Cut, Piece, Row, passes, walk
 
 # A head takes products of its own in every layer: for fewer ids saved in slots they cost more than copies would.
 WORTH_TOKENS = 256.0

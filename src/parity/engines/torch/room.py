@@ -7,9 +7,9 @@ given up for want of memory: less memory means shorter passes and fewer answers 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from parity.engines.tokens.walk import Cut
 from parity.engines.torch.gauge import Gauge
 from parity.engines.torch.path import QUERIES
-from parity.engines.torch.walk import Cut
 from parity.errors import EngineError
 
 # Ids a pass has at the least; in fewer, weights are read more often than they are used.

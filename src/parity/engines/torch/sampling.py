@@ -4,8 +4,6 @@ A draw takes one number in [0, 1) from the request's own source and finds the to
 probabilities, so that it does not depend on what is asked beside it. Nucleus: Holtzman et al. 2020, section 3.1.
 """
 
-import hashlib
-import random
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,22 +11,12 @@ from torch import Tensor
 from torch.nn import Linear, Module
 from torch.nn.functional import linear
 
-from parity.core.prompts import Generate, Sampling
+from parity.core.prompts import Sampling
 
 # Rows drawn from together: each takes some copies of a row of the vocabulary, in fp64.
 _ROWS = 16
 # Logits of a stretch of the vocabulary: 1 MB of fp32; but never fewer columns than a product needs to be fast.
 _CACHED_LOGITS, _LEAST_STRETCH = 1 << 18, 2048
-
-
-def source(request: Generate, context: Sequence[int]) -> random.Random:
-    """The numbers a request's tokens are drawn by: the same for equal requests, unrelated for any others.
-
-    The prompt is part of it: with one seed for all prompts their answers would err together, and a mean over them would
-    be less certain than it looks.
-    """
-    asked = repr((request.sampling.seed, request.id.draw, tuple(context)))
-    return random.Random(hashlib.sha256(asked.encode()).digest())
 
 
 def pick(

@@ -6,18 +6,18 @@ The output matrix is multiplied at the positions that predict, and normalised in
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from math import fsum
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
-from parity.engines.torch.body import Body, Work
-from parity.engines.torch.encoding import Encoded
+from parity.core.outputs import Output
+from parity.engines.tokens.encoding import Encoded
+from parity.engines.tokens.ledger import Ledger, Work
+from parity.engines.tokens.walk import Piece, Want, passes, walk
+from parity.engines.torch.body import Body
 from parity.engines.torch.path import Path
 from parity.engines.torch.room import HEAD_ROWS, HEAD_TILE
-from parity.engines.torch.walk import Piece, Want, passes, walk
 
 
 class Scorer:
@@ -34,9 +34,8 @@ class Scorer:
         """Yields (index of the request, result) as soon as its last continuation is scored."""
         room, work = self._body.room, self._body.work
         rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded], room.tile)
-        work.distinct += sum(row.new_tokens for row in rows)
-        work.requested += sum(len(entry.context) + len(rest) - 1 for entry in encoded for rest in entry.continuations)
-        ledger = _Ledger(encoded)
+        work.count(encoded, rows)
+        ledger = Ledger(encoded)
         depth = max((len(row.ids) for row in rows), default=0)
         cut = room.cut(depth)
         path = Path(cut.room(depth))
@@ -68,46 +67,6 @@ class Scorer:
     def _logprobs(self, rows_RH: Tensor) -> Tensor:
         logits_RV = self._head(rows_RH)
         return torch.log_softmax(logits_RV, dim=-1, dtype=torch.promote_types(logits_RV.dtype, torch.float32))
-
-
-class _Ledger:
-    """What is known of each request so far, and which are settled."""
-
-    def __init__(self, encoded: Sequence[Encoded]) -> None:
-        self._encoded = encoded
-        self._values: list[list[list[float]]] = [[[] for _ in entry.continuations] for entry in encoded]
-        self._open = [sum(map(len, entry.continuations)) for entry in encoded]
-        self._left = set(range(len(encoded)))
-        self._ready: list[int] = []
-
-    @property
-    def all_settled(self) -> bool:
-        return not self._left
-
-    def add(self, request: int, option: int, value: float) -> None:
-        self._values[request][option].append(value)
-        self._open[request] -= 1
-        if not self._open[request]:
-            self._ready.append(request)
-
-    def drop(self, cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
-        for request in sorted(index for index in self._left if cancelled(index)):
-            self._left.discard(request)
-            yield request, Failure(FailureKind.CANCELLED, "cancelled before it was answered")
-
-    def settled(self, seconds: float) -> Iterator[tuple[int, Output]]:
-        """Results that became complete; the pass's time is shared between them."""
-        ready = [request for request in self._ready if request in self._left]
-        self._ready = []
-        for request in ready:
-            self._left.discard(request)
-            entry = self._encoded[request]
-            tokens = tuple(map(len, entry.continuations))
-            usage = Usage(len(entry.context), sum(tokens), entry.truncated_tokens, entry.dropped_shots)
-            # The nearest sum, in whatever order its parts came.
-            values = tuple(map(fsum, self._values[request]))
-            self._values[request] = []
-            yield request, Loglikelihoods(values, tokens, usage, seconds / len(ready))
 
 
 def _wanted(path: Path, pieces: Sequence[Piece]) -> tuple[list[int], list[list[Want]]]:

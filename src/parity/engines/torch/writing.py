@@ -11,18 +11,17 @@ from typing import Any, Protocol
 
 import torch
 
-from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output
+from parity.core.outputs import Delta, FailureKind, Generation, Output
 from parity.core.prompts import Generate
 from parity.engines.stops import StreamCutter
+from parity.engines.tokens.drafts import Draft, ends_of, special_ids
+from parity.engines.tokens.encoding import Encoded
+from parity.engines.tokens.ledger import CANCELLED, NOT_A_NUMBER, NOTHING_TO_READ, Cancelled
 from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
-from parity.engines.torch.drafts import Draft, ends_of, special_ids
-from parity.engines.torch.encoding import Encoded
-from parity.engines.torch.generation import CANCELLED, NOTHING_TO_READ, Cancelled, end_ids
+from parity.engines.torch.generation import end_ids
 from parity.engines.torch.sampling import pick
 from parity.errors import EngineError
-
-_NOT_A_NUMBER = Failure(FailureKind.ENGINE, "the model's logits are not numbers")
 
 
 class Writer(Protocol):
@@ -97,7 +96,7 @@ class SharingWriter:
                 yield ready[decoding.dropped.pop()], CANCELLED, ""
             for row, token, goes_on in zip(rows, tokens, following, strict=True):
                 output = asked[row].output() if goes_on is None else None
-                yield ready[row], output if token is not None else _NOT_A_NUMBER, asked[row].piece
+                yield ready[row], output if token is not None else NOT_A_NUMBER, asked[row].piece
 
     def _step(self, decoding: Decoding, drafts: Sequence[Draft]) -> tuple[list[int], list[int | None]]:
         """One token of every running answer; its time is shared between them."""

@@ -3,7 +3,7 @@
 import pytest
 
 from parity.core.prompts import Message
-from parity.engines.torch.rendered import RenderedChat
+from parity.engines.tokens.rendered import RenderedChat
 from parity.models.templates import Renderer
 from parity.testing.folders import qwen_tokenizer, trained_tokenizer
 from shared import needs_shared

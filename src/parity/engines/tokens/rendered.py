@@ -29,7 +29,7 @@ class RenderedChat:
         text = self._renderer.render(guarded) + continuation
         if not written:
             return tuple(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
-        return self._special.encode_between(text, written).ids
+        return self._special.ids_between(text, written)
 
     def pair(self, messages: Sequence[Message], continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids of the conversation, and of a continuation after it."""

@@ -13,8 +13,8 @@ from typing import Any
 from parity.core.outputs import Generation, Usage
 from parity.core.prompts import Generate
 from parity.engines.stops import cut
-from parity.engines.torch.encoding import Encoded
-from parity.engines.torch.sampling import source
+from parity.engines.tokens.draws import source
+from parity.engines.tokens.encoding import Encoded
 
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 # Ids decoded anew for each further one.

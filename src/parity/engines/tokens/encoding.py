@@ -4,15 +4,14 @@ Token ids are those of the tokenizer's own defaults (BOS where the model was tra
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from parity.core.outputs import Failure, FailureKind
 from parity.core.prompts import ChatPrompt, Fit, Generate, Loglikelihood, Prompt
-from parity.engines.torch.joins import Joiner
-from parity.engines.torch.rendered import RenderedChat
+from parity.engines.tokens.joins import Joiner
+from parity.engines.tokens.rendered import RenderedChat
 from parity.errors import ModelError
-from parity.models.templates import Renderer, find_template
+from parity.models.templates import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +25,12 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes for one tokenizer and one window; `whole`: never from parts, so that no text's ids depend on others."""
+    """Encodes for one tokenizer, chat template and window; `whole`: never from parts, so that no text's ids depend on
+    others."""
 
-    def __init__(self, tokenizer: Any, folder: Path, context_tokens: int | None, whole: bool = False) -> None:
+    def __init__(self, tokenizer: Any, template: str | None, context_tokens: int | None, whole: bool = False) -> None:
         self._tokenizer = tokenizer
         self._joiner = Joiner(self._ids, trusted=not whole)
-        template = find_template(folder)
         self._chat = None
         if template is not None:
             tokens = {name: str(value) for name, value in tokenizer.special_tokens_map.items()}

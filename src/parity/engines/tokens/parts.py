@@ -3,35 +3,39 @@
 Knows indices and outputs only; which ids are computed is the scorer's business.
 """
 
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
 from parity.core.outputs import Failure, Loglikelihoods, Output, Usage
-from parity.core.prompts import Loglikelihood, RequestId
+
+Key = TypeVar("Key", bound=Hashable)
 
 
-class PartsOfRequests:
+class PartsOfRequests(Generic[Key]):
     """Puts the parts of requests together as they are answered, in any order."""
 
     def __init__(self) -> None:
-        self._first: dict[RequestId, int] = {}
-        self._found: dict[RequestId, list[Loglikelihoods | None]] = {}
-        self._failed: set[RequestId] = set()
+        self._first: dict[Key, int] = {}
+        self._found: dict[Key, list[Loglikelihoods | None]] = {}
+        self._failed: set[Key] = set()
 
-    def expect(self, request: Loglikelihood, first: int) -> None:
+    def expect(self, key: Key, contexts: int, first: int) -> None:
         """A request whose parts begin at index `first`; one without contexts has one part, itself."""
-        if request.contexts:
-            self._first[request.id] = first
-            self._found[request.id] = [None] * len(request.contexts)
+        if contexts:
+            self._first[key] = first
+            self._found[key] = [None] * contexts
 
-    def add(self, request_id: RequestId, index: int, output: Output) -> Output | None:
+    def add(self, key: Key, index: int, output: Output) -> Output | None:
         """The answer of the request, when this part was its last; the first failure of a part is the request's."""
-        if request_id not in self._found:
+        if key not in self._found:
             return output
         if not isinstance(output, Loglikelihoods):
-            if request_id in self._failed or not isinstance(output, Failure):
+            if key in self._failed or not isinstance(output, Failure):
                 return None
-            self._failed.add(request_id)
+            self._failed.add(key)
             return output
-        parts = self._found[request_id]
-        parts[index - self._first[request_id]] = output
+        parts = self._found[key]
+        parts[index - self._first[key]] = output
         whole = [part for part in parts if part is not None]
         return _joined(whole) if len(whole) == len(parts) else None
 

@@ -1,0 +1,72 @@
+"""What is known of requests while they are scored, and what that took: ids and numbers, not what computes them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
+from parity.engines.tokens.encoding import Encoded
+from parity.engines.tokens.walk import Row
+
+Cancelled = Callable[[int], bool]
+CANCELLED = Failure(FailureKind.CANCELLED, "cancelled before it was answered")
+NOTHING_TO_READ = Failure(FailureKind.ENGINE, "the prompt has no token")
+NOT_A_NUMBER = Failure(FailureKind.ENGINE, "the model's logits are not numbers")
+
+
+@dataclass(slots=True)
+class Work:
+    """What was done. `requested`: ids of every sequence whole; `computed`: ids that went through the model; `distinct`:
+    the least that could, the nodes of the prefix tree. `flops`: operations of what was computed, in `seconds`."""
+
+    requested: int = 0
+    computed: int = 0
+    distinct: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+
+    def count(self, encoded: Sequence[Encoded], rows: Sequence[Row]) -> None:
+        """Add what a walk over these requests asks for."""
+        self.distinct += sum(row.new_tokens for row in rows)
+        for entry in encoded:
+            self.requested += sum(len(entry.context) + len(rest) - 1 for rest in entry.continuations)
+
+
+class Ledger:
+    """What is known of each request so far, and which are settled."""
+
+    def __init__(self, encoded: Sequence[Encoded]) -> None:
+        self._encoded = encoded
+        self._values: list[list[list[float]]] = [[[] for _ in entry.continuations] for entry in encoded]
+        self._open = [sum(map(len, entry.continuations)) for entry in encoded]
+        self._left = set(range(len(encoded)))
+        self._ready: list[int] = []
+
+    @property
+    def all_settled(self) -> bool:
+        return not self._left
+
+    def add(self, request: int, option: int, value: float) -> None:
+        self._values[request][option].append(value)
+        self._open[request] -= 1
+        if not self._open[request]:
+            self._ready.append(request)
+
+    def drop(self, cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
+        for request in sorted(index for index in self._left if cancelled(index)):
+            self._left.discard(request)
+            yield request, CANCELLED
+
+    def settled(self, seconds: float) -> Iterator[tuple[int, Output]]:
+        """Results that became complete; the pass's time is shared between them."""
+        ready = [request for request in self._ready if request in self._left]
+        self._ready = []
+        for request in ready:
+            self._left.discard(request)
+            entry = self._encoded[request]
+            tokens = tuple(map(len, entry.continuations))
+            usage = Usage(len(entry.context), sum(tokens), entry.truncated_tokens, entry.dropped_shots)
+            # The nearest sum, in whatever order its parts came.
+            values = tuple(map(fsum, self._values[request]))
+            self._values[request] = []
+            yield request, Loglikelihoods(values, tokens, usage, seconds / len(ready))
