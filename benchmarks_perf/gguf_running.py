@@ -71,7 +71,7 @@ def mmlu_prefix_speedup(scratch: Path, data: Path, items: int) -> tuple[float, f
     texts = [request.prompt.text for request in requests[:4] if isinstance(request.prompt, TextPrompt)]
     sizes = {**WIDE, "num_hidden_layers": 4, "max_position_embeddings": 8192}
     folder = family_folder("llama-2", scratch / "mmlu", trained_tokenizer(texts, vocabulary=2048), sizes=sizes)
-    file = gguf_of(folder, scratch / "mmlu.gguf", "Q8_0")
+    file = gguf_of(folder, scratch / "mmlu.gguf", "F32")
     seconds, computed, values = {}, {}, {}
     for sharing in (True, False):
         engine = LlamaCppEngine(ModelRef.parse(f"gguf:{file}"), EngineOptions(), sharing=sharing)

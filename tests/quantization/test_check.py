@@ -174,3 +174,15 @@ def test_stale_adapter(family, tmp_path):
         folder = tmp_path / to
         folder.mkdir()
         assert first_of(merged, unmerged, folder, to, unmerged) == ("tensors", "stale adapter")
+
+
+def test_a_model_whose_context_is_shorter_than_a_pass_writes(family, f32):
+    from parity.core.outputs import Generation
+    from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
+    from parity.core.refs import ModelRef
+    from parity.engines.llamacpp import LlamaCppEngine
+
+    engine = LlamaCppEngine(ModelRef.parse(f"gguf:{f32('llama-2')}"))
+    asked = Generate(RequestId("short"), TextPrompt(TEXTS[0]), Sampling(8))
+    assert isinstance(dict(engine.answer([asked]))[asked.id], Generation)
+    engine.close()
