@@ -53,9 +53,7 @@ def report(scratch: Path, quick: bool, tools: Path | None) -> dict[str, object]:
         file = to(folder, scratch / f"{name}.gguf", "F32")
         found = continued(folder, file, 5 if quick else PROMPTS)
         equal, ties, asked, worst = equal + found[0], ties + found[1], asked + found[2], max(worst, found[3])
-        print(
-            f"{name}: {found[0]} of {found[2]} continuations equal, {found[1]} near-ties, log-likelihoods {found[3]:.1e}"
-        )
+        print(f"{name}: {found[0]} of {found[2]} continuations equal, {found[1]} near-ties, error {found[3]:.1e}")
     return {
         "families": len(FAMILIES),
         "greedy_equal": equal / asked,
