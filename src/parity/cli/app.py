@@ -18,7 +18,21 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
-VERBS = ("measure", "gap", "runs", "show", "inspect", "fit", "pull", "price", "grade", "quantize", "demo")
+VERBS = (
+    "measure",
+    "gap",
+    "runs",
+    "show",
+    "inspect",
+    "fit",
+    "pull",
+    "price",
+    "grade",
+    "quantize",
+    "check",
+    "chat",
+    "demo",
+)
 for _verb in VERBS:
     app.command(f"parity.cli.{_verb}:{_verb}", name=_verb)
 

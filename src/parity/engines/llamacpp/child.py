@@ -4,6 +4,7 @@ What can kill it (a hostile file, a grammar) kills nothing else. It works on all
 answer, then a pass of the scoring that waits.
 """
 
+import base64
 import json
 import os
 import queue
@@ -66,6 +67,8 @@ class Child:
                 self._cancelled.add((job, index))
         elif "embed" in message:
             self._say({"job": message["job"], **self._embedded(message["embed"])})
+        elif "logits" in message:
+            self._say({"job": message["job"], **self._logits(message["logits"])})
         elif "encode" in message:
             self._say({"job": message["job"], "ids": self._ids(message["encode"], message["special"])})
         else:
@@ -149,6 +152,13 @@ class Child:
             return {"vectors": self._embedder.embed(texts)}
         except ParityError as error:
             return {"failed": error.what, "todo": error.todo}
+
+    def _logits(self, ids: list[int]) -> Message:
+        try:
+            rows = self._scorer.logits(ids).tobytes()
+        except ParityError as error:
+            return {"failed": error.what, "todo": error.todo}
+        return {"rows": base64.b64encode(rows).decode()}
 
     def _ids(self, texts: list[str], special: bool) -> list[list[int]]:
         return [self.model.tokenizer.encode(text, special) for text in texts]

@@ -4,10 +4,14 @@ When it does, the requests it had are asked again in halves by a fresh process, 
 that one fails.
 """
 
+import base64
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output, decode_output
 from parity.core.prompts import Generate, Request, RequestId
@@ -142,6 +146,16 @@ class LlamaCppEngine:
             EngineError: the process ended over it.
         """
         return [tuple(ids) for ids in self._asked({"encode": list(texts), "special": special})["ids"]]
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Logits (T, V) after each id of one sequence, each computed with all before it.
+
+        Raises:
+            EngineError: the ids are none of the model's, do not fit its context, or the process ended over it.
+        """
+        answer = self._asked({"logits": list(ids)})
+        raw = np.frombuffer(base64.b64decode(answer["rows"]), np.float32)
+        return raw.reshape(len(ids), -1)
 
     def cancel(self, request_id: RequestId) -> None:
         with self._lock:

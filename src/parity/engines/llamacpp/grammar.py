@@ -18,6 +18,8 @@ from parity.engines.tokens.draws import choose
 from parity.errors import EngineError
 
 _TODO = "See docs/models.md for what an answer can be held to."
+# As json.dumps writes; where any space is allowed, a small model may write spaces without end.
+_COMPACT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _ENTRY = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -89,7 +91,7 @@ class JsonSchema:
             ) from error
         self._size, self._ends = model.tokenizer.size, sorted(model.tokenizer.ends)
         try:
-            self._matcher = LLMatcher(_tokenizer(model), LLMatcher.grammar_from_json_schema(schema))
+            self._matcher = LLMatcher(_tokenizer(model), LLMatcher.grammar_from_json_schema(schema, defaults=_COMPACT))
         except (ValueError, TypeError) as error:
             raise EngineError(f"The JSON schema cannot be read: {error}", _TODO) from error
         if self._matcher.is_error():

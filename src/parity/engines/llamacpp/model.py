@@ -116,10 +116,11 @@ class Context:
         self, model: Model, cells: int, sequences: int, pass_tokens: int, unified: bool, embeddings: bool = False
     ) -> None:
         self._model, self._library = model, model.library
-        self.cells, self.sequences, self.pass_tokens = cells, sequences, pass_tokens
         params = self._library.llama_context_default_params()
         params.n_ctx = -(-cells // 256) * 256 * (1 if unified else sequences)
-        params.n_batch = params.n_ubatch = pass_tokens
+        # No pass has more tokens than there are cells: llama.cpp would cut it in silence.
+        self.cells, self.sequences, self.pass_tokens = cells, sequences, min(pass_tokens, params.n_ctx)
+        params.n_batch = params.n_ubatch = self.pass_tokens
         params.n_seq_max = sequences
         params.n_outputs_max_per_seq = 0  # as many as a pass has
         params.n_threads = params.n_threads_batch = model.settings.threads

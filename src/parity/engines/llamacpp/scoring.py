@@ -17,6 +17,7 @@ from parity.engines.llamacpp.model import Context, Model
 from parity.engines.tokens.encoding import Encoded
 from parity.engines.tokens.ledger import Cancelled, Ledger, Work
 from parity.engines.tokens.walk import Piece, passes, walk
+from parity.errors import EngineError
 
 SEQUENCES = 64
 _PATH = 0
@@ -27,6 +28,8 @@ class Scorer:
 
     def __init__(self, model: Model, pass_tokens: int, work: Work, sharing: bool = True) -> None:
         self._model, self._pass_tokens, self.work = model, pass_tokens, work
+        # llama.cpp wants room in a pass for a token of every sequence.
+        self._sequences = min(SEQUENCES, pass_tokens)
         self._sharing = sharing and model.shares
         self._context: Context | None = None
 
@@ -45,24 +48,44 @@ class Scorer:
         context = self._room(max((len(row.ids) for row in rows), default=0))
         ledger = Ledger(encoded)
         for pieces in passes(rows, self._pass_tokens):
-            for start in range(0, len(pieces), SEQUENCES - 1):
+            for start in range(0, len(pieces), self._sequences - 1):
                 yield from ledger.drop(cancelled)
                 if ledger.all_settled:
                     return
                 begun = time.perf_counter()
-                for request, option, value in self._pass(context, pieces[start : start + SEQUENCES - 1]):
+                for request, option, value in self._pass(context, pieces[start : start + self._sequences - 1]):
                     ledger.add(request, option, value)
                 seconds = time.perf_counter() - begun
                 self.work.seconds += seconds
                 yield from ledger.settled(seconds)
                 yield None
 
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Logits (T, V) after each id of one sequence.
+
+        Raises:
+            EngineError: there are none, or more than the context holds.
+        """
+        if not 0 < len(ids) <= self._model.context_tokens:
+            raise EngineError(
+                f"{len(ids)} ids where 1 to {self._model.context_tokens} can be computed.", "Give fewer, or some."
+            )
+        context, ids_T = self._room(len(ids)), np.array(ids, np.int32)
+        parts = []
+        for start in range(0, len(ids), self._pass_tokens):
+            part_T = ids_T[start : start + self._pass_tokens]
+            depths_T = np.arange(start, start + len(part_T), dtype=np.int32)
+            parts.append(
+                context.decode(part_T, depths_T, [[_PATH]] * len(part_T), np.ones(len(part_T), np.int8)).copy()
+            )
+        return np.concatenate(parts)
+
     def _room(self, longest: int) -> Context:
         """A context with an empty path and cells for the longest row and one pass more."""
         cells = longest + self._pass_tokens
         if self._context is None or self._context.cells < cells:
             self.close()
-            self._context = Context(self._model, cells + cells // 2, SEQUENCES, self._pass_tokens, unified=True)
+            self._context = Context(self._model, cells + cells // 2, self._sequences, self._pass_tokens, unified=True)
         self._context.keep(_PATH, 0)
         return self._context
 

@@ -33,16 +33,16 @@ def find_weights(ref: ModelRef) -> Weights:
     Raises:
         ModelError: one is missing, broken, big-endian or no model.
     """
-    first = Path(ref.name).expanduser()
-    header = _checked(first)
+    named = Path(ref.name).expanduser()
+    files = _parts(named, _checked(named).whole("split.count") or 1)
+    headers = [_checked(file) for file in files]
+    first, header = files[0], headers[0]
     architecture = header.text("general.architecture")
     if architecture is None or header.text("general.type") == "adapter":
         raise ModelError(
             f"{first} is no model: {'it is an adapter' if architecture else 'it names no architecture'}.",
             "An adapter is named behind the model: gguf:model.gguf#adapter.gguf.",
         )
-    files = _parts(first, header.whole("split.count") or 1)
-    headers = [header if file == first else _checked(file) for file in files]
     if not any(part.tensors for part in headers):
         raise ModelError(f"{first} holds a vocabulary and no tensors.", "Name the file that has the weights.")
     adapter = _adapter(Path(ref.part).expanduser(), architecture) if ref.part else None
