@@ -28,6 +28,9 @@ def quantized(values: Floats, kind: GgmlType, importance: Floats | None = None) 
         )
     values = np.ascontiguousarray(values, dtype=np.float32)
     weights = None if importance is None else np.ascontiguousarray(importance, dtype=np.float32)
+    # The kernels pass over NaN: a block of one comes out as if it were zero.
+    if not np.isfinite(values).all():
+        raise ModelError("it holds values that are not finite", "Train or download the model again.")
     target = ctypes.create_string_buffer(kind.bytes_of((rows, columns)))
     at = None if weights is None else weights.ctypes.data
     written = library().ggml_quantize_chunk(kind.id, values.ctypes.data, target, 0, rows, columns, at)
