@@ -98,7 +98,8 @@ def _named(pattern: str, tests: str) -> str:
 
 
 _SPLIT: Mapping[str, Callable[[str], tuple[str, str, str]]] = {"js": _split_js, "sh": _split_sh}
-LANGUAGES = (*_SPLIT, *OTHERS)
+RUN = tuple(_SPLIT)
+load_js, load_sh = partial(load, "js"), partial(load, "sh")
 
 
 def _chat(language: str, item: Item) -> TextPrompt:

@@ -14,7 +14,7 @@ PROBLEMS: Mapping[str, Callable[[Path | None], dict[str, Problem]]] = {
     "mbpp": mbpp.problems,
     "mbpp+": evalplus.mbpp_plus_problems,
     "mbpp-sanitized": mbpp.sanitized_problems,
-    **{f"multipl-e-{language}": partial(multipl_e.problems, language) for language in multipl_e.LANGUAGES},
+    **{f"multipl-e-{name}": partial(multipl_e.problems, name) for name in (*multipl_e.RUN, *multipl_e.OTHERS)},
 }
 
 

@@ -81,6 +81,22 @@ costs = Table(
 )
 
 
+# What one call of a command computed for a run, in tokens, operations and seconds (core.runs.TokenWork).
+works = Table(
+    "works",
+    metadata,
+    Column("work_id", Integer, primary_key=True),
+    Column("run_id", String(12), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("requested", Integer, nullable=False),
+    Column("computed", Integer, nullable=False),
+    Column("distinct", Integer, nullable=False),
+    Column("flops", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("matrix_s", Float, nullable=False),
+)
+
+
 def _first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[answers, runs, marks])
 
@@ -101,7 +117,11 @@ def _add(connection: Connection, column: "Column[Any]") -> None:
         connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts, _draws)
+def _works(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[works])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts, _draws, _works)
 
 
 def migrate(connection: Connection, now: float) -> int:

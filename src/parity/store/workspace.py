@@ -18,7 +18,7 @@ from parity.core.digests import canonical
 from parity.core.money import Cost
 from parity.core.outputs import Output, decode_output, encode_output
 from parity.core.prompts import Request, RequestId, RequestKind, fingerprint
-from parity.core.runs import Marked, Ran, RunKey
+from parity.core.runs import Marked, Ran, RunKey, TokenWork
 from parity.errors import DataError, StoreError
 from parity.files import disk_error, locked
 from parity.files.egress import Egress
@@ -27,6 +27,7 @@ from parity.store.accounts import RunAccount
 from parity.store.rows import mark_row, marked_of_row
 
 BUSY_TIMEOUT_S = 60.0
+_PUT_ANSWER = schema.answers.insert().prefix_with("OR REPLACE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,8 @@ class Workspace:
             "draw": request.id.draw,
             "request": fingerprint(request),
         }
-        table = schema.answers
         with self._transaction() as connection:
-            connection.execute(table.delete().where(*(table.c[key] == value for key, value in row.items())))
-            connection.execute(table.insert().values(**row, output=encode_output(output), at=self._clock()))
+            connection.execute(_PUT_ANSWER, {**row, "output": encode_output(output), "at": self._clock()})
 
     def answers(self, identity: str, requests: Iterable[Request]) -> dict[RequestId, Output]:
         """The stored answers to these requests; nothing for those never answered."""
@@ -178,8 +177,13 @@ class Workspace:
         with self._transaction() as connection:
             accounts.put_cost(connection, run_id, cost)
 
+    def put_work(self, run_id: str, work: TokenWork) -> None:
+        """Add what this call of a command computed for a run."""
+        with self._transaction() as connection:
+            accounts.put_work(connection, run_id, self._clock(), work)
+
     def account(self, run_id: str) -> RunAccount:
-        """What a run cost and whom it talked to."""
+        """What a run took and cost, and whom it talked to."""
         with self._reading() as connection:
             return accounts.accounts(connection, run_id).get(run_id, RunAccount())
 

@@ -12,33 +12,42 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from parity.core.digests import Plain
 from parity.core.prompts import Message
 from parity.errors import ModelError
-from parity.files import read_object, read_text
+from parity.models.model_files import LocalFolder, ModelFiles, read_json, read_small
 
 TIME_LIMIT_S = 5.0
 _TODO = "Use --template none, or the model's original template."
 
 
 def find_template(folder: Path) -> str | None:
-    """The chat template of a model folder, from `chat_template.jinja` or the older key of `tokenizer_config.json`.
+    """The chat template of a model folder.
 
     Raises:
-        ModelError: the file that should hold it is not text, or not JSON.
+        ModelError: a file that should hold it is not text, or not JSON.
     """
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return read_text(file, "chat template", ModelError)
-    config = folder / "tokenizer_config.json"
-    if not config.is_file():
-        return None
-    todo = "Download the model again."
-    found = read_object(config, "tokenizer configuration", ModelError, todo).get("chat_template")
-    return default_template(found)
+    found = find_template_text(LocalFolder(folder))
+    return found[0] if found else None
+
+
+def find_template_text(files: ModelFiles) -> tuple[str, str] | None:
+    """(text, the file it is in) of the template of a folder or repository, newest convention first.
+
+    Raises:
+        ModelError: a file that should hold it is not text, or not JSON.
+    """
+    names = {entry.name for entry in files.listing()}
+    if "chat_template.jinja" in names:
+        return read_small(files, "chat_template.jinja"), "chat_template.jinja"
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        if name in names and (found := default_template(read_json(files, name).get("chat_template"))) is not None:
+            return found, name
+    return None
 
 
 def default_template(value: Plain) -> str | None:
@@ -47,6 +56,25 @@ def default_template(value: Plain) -> str | None:
         named = (entry for entry in value if isinstance(entry, Mapping) and entry.get("name") == "default")
         value = next((entry.get("template") for entry in named), None)
     return value if isinstance(value, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A conversation to render, its turns and `tools` in the form templates expect (Hugging Face's chat format).
+
+    With `prompt` the text ends where the model's answer begins, without it after the last turn.
+    """
+
+    messages: Sequence[Mapping[str, Plain]]
+    tools: Sequence[Mapping[str, Plain]] = ()
+    prompt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a template renders no text for a conversation."""
+
+    reason: str
 
 
 class Renderer:
@@ -65,12 +93,23 @@ class Renderer:
             ModelError: the template is broken, refuses these messages, or takes too long or too much memory.
         """
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        asked = {"template": self._template, "messages": turns, "special_tokens": self._special_tokens}
+        answer = self.render_all([Job(turns)])[0]
+        if isinstance(answer, Refusal):
+            raise ModelError(f"The model's chat template cannot be rendered: {answer.reason}.", _TODO)
+        return answer
+
+    def render_all(self, jobs: Sequence[Job]) -> list[str | Refusal]:
+        """The text of every job, or why the template refuses it, in the jobs' order; one trip to the child process."""
+        asked = {
+            "template": self._template,
+            "special_tokens": self._special_tokens,
+            "jobs": [{"messages": job.messages, "tools": job.tools, "prompt": job.prompt} for job in jobs],
+        }
         with self._lock:
-            answer = self._ask(json.dumps(asked).encode() + b"\n")
-        if "refused" in answer:
-            raise ModelError(f"The model's chat template cannot be rendered: {answer['refused']}.", _TODO)
-        return answer["text"]
+            answers = self._ask(json.dumps(asked).encode() + b"\n")
+        if isinstance(answers, Refusal):
+            return [answers] * len(jobs)
+        return [Refusal(answer["refused"]) if "refused" in answer else answer["text"] for answer in answers]
 
     def close(self) -> None:
         """End the child process; rendering again starts another."""
@@ -82,21 +121,21 @@ class Renderer:
                 if pipe is not None:
                     pipe.close()
 
-    def _ask(self, line: bytes) -> dict[str, str]:
+    def _ask(self, line: bytes) -> list[dict[str, str]] | Refusal:
         worker = self._worker = self._worker or _start()
         assert worker.stdin is not None
         assert worker.stdout is not None
         try:
             worker.stdin.write(line)
             worker.stdin.flush()
-            answer: dict[str, str] = json.loads(_read_line(worker.stdout, time.monotonic() + self._limit_s))
+            answers: list[dict[str, str]] = json.loads(_read_line(worker.stdout, time.monotonic() + self._limit_s))
         except TimeoutError:
             self.close()
-            return {"refused": f"it takes longer than {self._limit_s:g} seconds"}
+            return Refusal(f"it takes longer than {self._limit_s:g} seconds")
         except (OSError, ValueError):
             self.close()
-            return {"refused": "it ended the process it is rendered in, most likely for want of memory"}
-        return answer
+            return Refusal("it ended the process it is rendered in, most likely for want of memory")
+        return answers
 
 
 def _start() -> "subprocess.Popen[bytes]":

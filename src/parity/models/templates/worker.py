@@ -1,5 +1,6 @@
-"""The process in which templates are rendered: one JSON object in, one out, a line each. Run by `Renderer`.
+"""The process in which templates are rendered: a JSON object of jobs in, a list of answers out, a line each.
 
+Run by `Renderer`.
 It may neither write files nor take much memory; how long it takes is watched from outside.
 """
 
@@ -7,6 +8,7 @@ import json
 import resource
 import signal
 import sys
+from typing import Any
 
 from parity.models.templates.sandbox import Refused, render
 
@@ -28,15 +30,19 @@ def main() -> None:
 
 def _answer(line: str) -> str:
     asked = json.loads(line)
+    return json.dumps([_rendered(asked["template"], asked["special_tokens"], job) for job in asked["jobs"]])
+
+
+def _rendered(template: str, special_tokens: dict[str, str], job: dict[str, Any]) -> dict[str, str]:
     try:
-        text = render(asked["template"], asked["messages"], asked["special_tokens"])
-        if len(text) > MAX_OUTPUT_CHARACTERS:
-            return json.dumps({"refused": f"it writes {len(text):,} characters, more than {MAX_OUTPUT_CHARACTERS:,}"})
-        return json.dumps({"text": text})
+        text = render(template, job["messages"], special_tokens, job["tools"], job["prompt"])
     except Refused as error:
-        return json.dumps({"refused": str(error)[:500]})
+        return {"refused": str(error)[:500]}
     except MemoryError:
-        return json.dumps({"refused": "it needs more memory than it is given"})
+        return {"refused": "it needs more memory than it is given"}
+    if len(text) > MAX_OUTPUT_CHARACTERS:
+        return {"refused": f"it writes {len(text):,} characters, more than {MAX_OUTPUT_CHARACTERS:,}"}
+    return {"text": text}
 
 
 if __name__ == "__main__":
