@@ -47,6 +47,10 @@ def load(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
         SandboxError: model-written code cannot be run safely here.
     """
     found, rows = problems(folder), _rows(folder)
+    if missing := [number for number in SHOTS if str(number) not in rows]:
+        raise DataError(
+            f"These rows lack task {missing[0]}, one of MBPP's worked examples.", "Use the whole file, tasks 1 to 974."
+        )
     shots = tuple(f"{_task(rows[str(number)])}[BEGIN]\n{_code(rows[str(number)])}\n[DONE]\n\n" for number in SHOTS)
     asked = {key: problem for key, problem in found.items() if int(key) in TEST_SPLIT}
 
