@@ -33,7 +33,8 @@ from parity.errors import DataError, EngineError, ParityError, listed
 from parity.measurement.measure import chosen
 from parity.runs.runner import ask
 from parity.store import Workspace
-from parity.testing.folders import llama2c_folder, qwen_tokenizer, random_llama_folder
+from parity.testing.folders import qwen_tokenizer, random_llama_folder
+from parity.testing.llama2c import llama2c_folder
 from peers import DEFAULT_FOLDER, python_of
 
 ROOT = Path(__file__).resolve().parents[1]

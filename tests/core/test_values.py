@@ -44,6 +44,7 @@ def test_everything_that_changes_an_answer_changes_the_fingerprint():
         Loglikelihood(RequestId("a"), TextPrompt("R"), (" A", " B")),
         Loglikelihood(RequestId("a"), TextPrompt("Q"), (" B", " A")),
         Loglikelihood(RequestId("a"), TextPrompt("Q"), (" A", " B"), Fit("truncate")),
+        Loglikelihood(RequestId("a"), TextPrompt("Q"), (" A", " B"), contexts=(" c", " d")),
         Generate(RequestId("a"), TextPrompt("Q"), Sampling(5)),
         Generate(RequestId("a"), TextPrompt("Q"), Sampling(5, stop=("\n",))),
     ]

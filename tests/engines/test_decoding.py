@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
+from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
 from parity.engines.torch.proof import follows_a_walk
-from parity.engines.torch.reading import Limits
+from parity.engines.torch.room import Room
 from parity.engines.torch.slots import Slots
 from parity.testing.families import FAMILIES, family_folder
 from parity.testing.folders import trained_tokenizer
@@ -49,6 +50,10 @@ def some(chance, count, longest=40):
     return contexts + contexts[: count // 3]
 
 
+def decode(model, contexts, slots, pass_tokens, worth_tokens=256, cancelled=lambda _: False, most_tokens=150):
+    return Decoding(Body(model, Room(pass_tokens, slots)), contexts, most_tokens, cancelled, worth_tokens)
+
+
 @torch.inference_mode()
 def greedy(model, decoding, lengths):
     """Tokens and logits of each request, `lengths[request]` of them."""
@@ -79,15 +84,15 @@ def furthest(model, contexts, tokens, logits):
 def test_every_family_decodes_exactly(folders, name):
     model, contexts = load(folders[name]), some(random.Random(1), 9)
     lengths = [3 + at % 7 for at in range(len(contexts))]
-    for limits in (Limits(3, 17, worth_tokens=1), Limits(20, 1000)):
-        decoding = Decoding(model, contexts, limits)
+    for limits in ((3, 17, 1), (20, 1000)):
+        decoding = decode(model, contexts, *limits)
         tokens, logits = greedy(model, decoding, lengths)
         assert [len(written) for written in tokens] == lengths
         assert furthest(model, contexts, tokens, logits) < EXACT[name]
         nodes = {tuple(context[: depth + 1]) for context in contexts for depth in range(len(context))}
         fed = sum(lengths) - len(lengths)
-        assert decoding.work.computed == decoding.work.distinct == len(nodes) + fed
-        assert decoding.work.requested == sum(map(len, contexts)) + fed
+        assert decoding._body.work.computed == decoding._body.work.distinct == len(nodes) + fed
+        assert decoding._body.work.requested == sum(map(len, contexts)) + fed
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -102,7 +107,7 @@ def test_any_prompts_in_any_limits(llama, mistral, seed, slots, pass_tokens, wor
     model, chance = mistral if windowed else llama, random.Random(seed)
     contexts = some(chance, chance.randint(1, 8))
     lengths = [chance.randint(1, 6) for _ in contexts]
-    tokens, logits = greedy(model, Decoding(model, contexts, Limits(slots, pass_tokens, worth_tokens)), lengths)
+    tokens, logits = greedy(model, decode(model, contexts, slots, pass_tokens, worth_tokens), lengths)
     assert furthest(model, contexts, tokens, logits) < 1e-9
 
 
@@ -111,14 +116,14 @@ def test_windows_shorter_than_the_head_and_passed_while_writing(mistral):
     chance = random.Random(3)
     stem = [chance.randrange(200) for _ in range(30)]
     contexts = [[*stem, *(chance.randrange(200) for _ in range(tail))] for tail in (0, 2, 9, 2)]
-    tokens, logits = greedy(mistral, Decoding(mistral, contexts, Limits(4, 100, worth_tokens=1)), [14, 3, 14, 12])
+    tokens, logits = greedy(mistral, decode(mistral, contexts, 4, 100, 1), [14, 3, 14, 12])
     assert furthest(mistral, contexts, tokens, logits) < 1e-9
 
 
 def test_slots_grow_with_long_answers(llama):
     contexts = some(random.Random(6), 4)
     lengths = [150, 2, 80, 1, 5]
-    tokens, logits = greedy(llama, Decoding(llama, contexts, Limits(2, 100, worth_tokens=1)), lengths)
+    tokens, logits = greedy(llama, decode(llama, contexts, 2, 100, 1), lengths)
     assert furthest(llama, contexts, tokens, logits) < 1e-9
 
 
@@ -126,7 +131,7 @@ def test_a_shared_beginning_is_kept_once(llama):
     chance = random.Random(4)
     stem = [chance.randrange(200) for _ in range(120)]
     contexts = [[*stem, at] for at in range(6)]
-    decoding = Decoding(llama, contexts, Limits(6, 1000))
+    decoding = decode(llama, contexts, 6, 1000)
     decoding.step()
     keys, _ = decoding._slots._layers[0]
     assert keys.shape[2] < len(stem)
@@ -137,7 +142,7 @@ def test_a_shared_beginning_is_kept_once(llama):
 def test_cancelled_answers_leave_the_others_as_they_are(llama):
     contexts = some(random.Random(5), 12)
     cancelled = {0, 5}
-    decoding = Decoding(llama, contexts, Limits(4, 30, worth_tokens=1), cancelled.__contains__)
+    decoding = decode(llama, contexts, 4, 30, 1, cancelled.__contains__)
     tokens, logits, steps = [[] for _ in contexts], [[] for _ in contexts], 0
     while decoding.open:
         requests, hidden_RH = decoding.step()
@@ -157,7 +162,7 @@ def test_cancelled_answers_leave_the_others_as_they_are(llama):
 
 
 def test_everything_cancelled_is_an_end(llama):
-    decoding = Decoding(llama, some(random.Random(5), 6), Limits(2, 30), lambda _: True)
+    decoding = decode(llama, some(random.Random(5), 6), 2, 30, cancelled=lambda _: True)
     assert decoding.step()[0] == []
     assert not decoding.open
     assert sorted(decoding.dropped) == list(range(8))

@@ -4,7 +4,8 @@ import pytest
 
 from parity.benchmarks import mmlu
 from parity.engines.torch.joins import Joiner
-from parity.testing.folders import llama2c_folder, qwen_tokenizer
+from parity.testing.folders import qwen_tokenizer
+from parity.testing.llama2c import llama2c_folder
 from shared import needs_shared
 
 

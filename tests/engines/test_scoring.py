@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from parity.core.outputs import Failure
+from parity.engines.torch.body import Body
 from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.proof import follows_a_walk
+from parity.engines.torch.room import Room
 from parity.engines.torch.scoring import Scorer
-from parity.engines.torch.walk import passes, walk
+from parity.engines.torch.walk import Cut, passes, walk
 from parity.testing.families import FAMILIES, family_folder
 from parity.testing.folders import trained_tokenizer
 
@@ -37,7 +39,7 @@ def model(folders):
 
 
 def score(model, encoded, pass_tokens=64, cancelled=lambda _: False):
-    scorer = Scorer(model, pass_tokens, contextlib.nullcontext())
+    scorer = Scorer(model, Body(model, Room(pass_tokens, 1)), contextlib.nullcontext())
     found = list(scorer.score(encoded, cancelled))
     assert len(found) == len({index for index, _ in found})
     return dict(found), scorer.work
@@ -97,9 +99,9 @@ def test_a_walk_computes_each_node_of_the_prefix_tree_once(seed, most):
     rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded])
     sequences = {(*entry.context, *rest[:-1]) for entry in encoded for rest in entry.continuations}
     nodes = {sequence[: depth + 1] for sequence in sequences for depth in range(len(sequence))}
-    pieces = [piece for batch in passes(rows, most) for piece in batch]
+    pieces = [piece for batch in passes(rows, Cut(most)) for piece in batch]
     assert sum(piece.end - piece.begin for piece in pieces) == len(nodes)
-    assert all(sum(piece.end - piece.begin for piece in batch) <= most for batch in passes(rows, most))
+    assert all(sum(piece.end - piece.begin for piece in batch) <= most for batch in passes(rows, Cut(most)))
     path = []
     for piece in pieces:  # what lies on the path before a piece is what its row begins with
         assert path[: piece.begin] == piece.row.ids[: piece.begin].tolist()

@@ -8,7 +8,7 @@ from parity.core.outputs import Failure, FailureKind
 from parity.core.prompts import Fit, Generate, Loglikelihood, RequestId, Sampling, TextPrompt
 from parity.core.refs import ModelRef
 from parity.engines.open import EngineOptions, open_engine
-from parity.testing.folders import llama2c_folder
+from parity.testing.llama2c import llama2c_folder
 from shared import needs_shared
 
 
@@ -84,3 +84,18 @@ def test_draws_differ_and_repeat(engine):
     first, again = ask(engine, *requests), ask(engine, *reversed(requests))
     assert {key: output.text for key, output in first.items()} == {key: output.text for key, output in again.items()}
     assert len({output.text for output in first.values()}) > 1
+
+
+def test_a_context_of_its_own_stands_before_each_continuation(engine):
+    contexts, rest = ("Tim had a dog", "Tim had a cat and a ball"), (" and was glad.", " and was glad.")
+    whole = Loglikelihood(RequestId("w"), TextPrompt(""), rest, contexts=contexts)
+    plain = Loglikelihood(RequestId("p"), TextPrompt("Tim had"), (" a ball",))
+    found = ask(engine, whole, plain)
+    alone = [
+        ask(engine, Loglikelihood(RequestId("a"), TextPrompt(context), (option,)))[RequestId("a")].values[0]
+        for context, option in zip(contexts, rest, strict=True)
+    ]
+    assert found[RequestId("w")].values == pytest.approx(tuple(alone), abs=2e-5)
+    assert len(found) == 2
+    long = Loglikelihood(RequestId("l"), TextPrompt(""), rest, contexts=("Tim had a dog", "Once upon a time " * 400))
+    assert ask(engine, long)[RequestId("l")].kind is FailureKind.CONTEXT_EXCEEDED

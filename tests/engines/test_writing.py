@@ -50,7 +50,7 @@ def engine(folder):
 
 @pytest.fixture
 def plain_engine(folder, monkeypatch):
-    monkeypatch.setattr(torch_engine, "follows_a_walk", lambda _: False)
+    monkeypatch.setattr(torch_engine, "follows_a_walk", lambda *_: False)
     found = opened(folder, batch_size=4)
     assert found.work is None
     yield found

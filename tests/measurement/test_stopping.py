@@ -10,6 +10,8 @@ from parity.cli import main
 from parity.core.gaps import Verdict
 from parity.core.items import Item, Tag
 from parity.core.refs import ModelRef
+from parity.core.runs import Marked
+from parity.core.scores import Score
 from parity.engines import open as open_module
 from parity.engines.open import EngineOptions, Engines, open_engine
 from parity.measurement.measure import MeasureSpec, measure
@@ -130,6 +132,37 @@ def test_of_future_items_a_cluster_is_one_bet():
     assert order_of_asking(items, rule_for(items, 0.05, 0.05, about_these=True)) == items
 
 
+def test_an_earlier_run_spares_items_and_keeps_the_guarantee(bench, tmp_path):
+    """The new checkpoint answers as the old one but for a few items; the incumbent is a coin on every item."""
+    old = run(bench, tmp_path / "w", "dummy:seed=1", "dummy:seed=2", margin=0.001).measured[0]
+    early = {mark.item: mark.mark.value for mark in old.marks}
+    marks = tuple(
+        Marked(item, Score(1 - value if at % 50 == 0 else value)) for at, (item, value) in enumerate(early.items())
+    )
+    plain = run(bench, tmp_path / "v", "dummy:seed=1", "dummy:seed=2", margin=0.05)
+    log = tmp_path / "asked"
+    found = run(bench, tmp_path / "u", f"dummy:seed=1,log={log}", "dummy:seed=2", margin=0.05, forecast=marks)
+    gap = found.comparisons[0].gap
+    assert len(early) == 1000
+    assert gap.verdict is not Verdict.INCONCLUSIVE
+    assert gap.interval.endswith("with a predictor")
+    assert found.items == len(asked(log)) < plain.items / 1.5
+    assert gap.low < gap.gap < gap.high
+
+
+def test_a_predictor_that_knows_nothing_claims_nothing_more():
+    items = [Item(f"i{at}", "?", ("A",)) for at in range(400)]
+    names = [item.id for item in items]
+    right = dict.fromkeys(names, 1.0)
+    wrong = dict.fromkeys(names[:40], 0.0)
+    rule = StoppingRule(0.05, 0.05, 400, forecast=dict.fromkeys(names, 1.0)).informed(items, right)
+    assert verdict_so_far(names, {**right, **wrong}, right, rule) is Verdict.INFERIOR
+    assert compare_anytime(names, {**right, **wrong}, right, rule).gap == pytest.approx(-0.1)
+    torn = {**right, **dict.fromkeys(names[::8], None)}
+    assert verdict_so_far(names[:200], right, right, rule) is Verdict.NON_INFERIOR
+    assert verdict_so_far(names[:200], torn, right, rule) is Verdict.INCONCLUSIVE
+
+
 def test_an_engine_that_was_opened_to_ask_its_kinds_is_opened_once(monkeypatch):
     opened = []
     monkeypatch.setattr(
@@ -152,7 +185,12 @@ def test_looks_end_with_all_items():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--until-verdict"], "needs --margin"), (["--estimand", "future"], "goes with --until-verdict")],
+    [
+        (["--until-verdict"], "needs --margin"),
+        (["--estimand", "future"], "goes with --until-verdict"),
+        (["--predictor", "@1"], "--predictor goes with"),
+        (["--predictor", "@1", "--until-verdict", "--max-items", "9"], "about all items"),
+    ],
 )
 def test_what_does_not_fit_is_said(bench, tmp_path, arguments, message, capsys):
     assert main(["measure", "dummy:", "-b", bench, *arguments, "--workspace", str(tmp_path / "w")]) == 2

@@ -107,9 +107,12 @@ def test_templates_are_found_in_both_places(tmp_path):
         json.dumps({"chat_template": [{"name": "tool", "template": "t"}, {"name": "default", "template": "d"}]})
     )
     assert find_template(tmp_path) == "d"
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": "newer"}))
+    assert find_template(tmp_path) == "newer"
     (tmp_path / "chat_template.jinja").write_text("j")
     assert find_template(tmp_path) == "j"
     (tmp_path / "chat_template.jinja").unlink()
+    (tmp_path / "chat_template.json").unlink()
     config.write_text("[1]")
     with pytest.raises(ModelError, match="JSON object"):
         find_template(tmp_path)

@@ -7,6 +7,7 @@ from scipy.stats import beta
 from parity.stats.bounded import Units, bounded_interval, bounded_low
 from parity.stats.clustered import clustered_interval
 from parity.stats.graded import t_interval
+from parity.stats.noninferiority import p_value, paired_interval
 
 
 @pytest.mark.parametrize(("ahead", "n"), [(0, 30), (1, 30), (15, 30), (30, 30), (3, 164), (480, 500)])
@@ -23,6 +24,13 @@ def test_it_is_the_quantile_of_dirichlet_weights():
     weights = chance.dirichlet(np.ones(41), size=200_000)
     drawn = weights @ np.append(difference_I, -1.0)
     assert bounded_low(Units.of(difference_I), 0.05) == pytest.approx(np.quantile(drawn, 0.05), abs=2e-3)
+
+
+def test_the_p_value_at_the_bound_is_the_level():
+    for units in (Units.of(np.random.default_rng(3).uniform(-0.5, 0.6, 90)), Units.of([0.0] * 40)):
+        assert p_value(units, bounded_low(units, 0.05)) == pytest.approx(0.05, rel=1e-6)
+    few = Units.of(np.random.default_rng(3).uniform(-0.2, 0.6, 20))
+    assert p_value(few, paired_interval(few, 0.9).low) == pytest.approx(0.05, rel=1e-6)
 
 
 def test_many_units_are_as_narrow_as_t_and_mirror():

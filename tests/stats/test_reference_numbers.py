@@ -1,12 +1,18 @@
 """Published and independently computed numbers, to their printed digits."""
 
+import math
+
+import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from parity.stats.intervals import clopper_pearson, wilson
+from parity.stats.newcombe import newcombe_interval
+from parity.stats.noninferiority import p_value
 from parity.stats.paired import PairedCounts, mcnemar_exact, tango_interval
-from parity.stats.power import items_for_verdict
+from parity.stats.posterior import chance_above
+from parity.stats.power import items_for_verdict, units_for_verdict
 
 
 def counts(b, c, n=None):
@@ -99,3 +105,41 @@ def test_items_for_a_verdict(margin, gap, flips, items):
 def test_no_number_of_items_decides_a_gap_on_the_margin():
     assert items_for_verdict(0.1, -0.02, 0.02) is None
     assert items_for_verdict(0.1, -0.0200001, 0.02, population=500) == 500
+
+
+def test_newcombe_is_the_published_example():
+    """Newcombe 1998: table 36, 12, 2, 0."""
+    interval = newcombe_interval(PairedCounts(50, 36, 12, 2))
+    assert (round(interval.low, 4), round(interval.high, 4)) == (0.0569, 0.3404)
+    mirrored = newcombe_interval(PairedCounts(50, 36, 2, 12))
+    assert (mirrored.low, mirrored.high) == pytest.approx((-interval.high, -interval.low), abs=1e-12)
+    empty = newcombe_interval(PairedCounts(30, 30, 0, 0))
+    assert empty.low < 0 < empty.high
+
+
+@pytest.mark.parametrize(("n", "b", "c", "at"), [(50, 1, 3, -0.02), (500, 20, 28, -0.02), (14042, 60, 84, 0.0)])
+def test_the_posterior_is_what_dirichlet_draws_say(n, b, c, at):
+    drawn = np.random.default_rng(n).dirichlet([b + 0.5, c + 0.5, n - b - c + 1], 400_000)
+    share = (drawn[:, 0] - drawn[:, 1] > at).mean()
+    assert chance_above(PairedCounts(n, 0, b, c), at) == pytest.approx(share, abs=4 * (0.25 / 400_000) ** 0.5)
+
+
+def test_without_flips_the_posterior_follows_the_prior_and_the_items():
+    assert chance_above(PairedCounts(14042, 9000, 0, 0), -0.02) == pytest.approx(1)
+    assert chance_above(PairedCounts(20, 10, 0, 0), 0.0) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_millers_power_calculation():
+    """Miller 2024: variance 1/9, a difference of 3 points, two-sided .05, power .8: 969 questions (968.998)."""
+    unrounded = (norm.ppf(0.975) + norm.ppf(0.8)) ** 2 / 9 / 0.03**2
+    assert unrounded == pytest.approx(968.998, abs=1e-3)
+    assert units_for_verdict(1 / 9, 0.0, 0.03, alpha=0.025) == 969
+
+
+def test_the_p_value_and_the_bound_tell_the_same():
+    for table in (PairedCounts(500, 300, 20, 28), PairedCounts(14042, 9000, 60, 84), PairedCounts(25, 10, 2, 3)):
+        low = tango_interval(table, 0.9).low if table.n >= 30 else None
+        if low is not None:
+            assert p_value(table, low) == pytest.approx(0.05, abs=1e-6)
+    assert 0.8**25 < p_value(PairedCounts(25, 10, 0, 0), -0.2) < 0.05
+    assert math.isclose(p_value(PairedCounts(1000, 0, 0, 0), -0.0), 0.5)

@@ -10,7 +10,7 @@ import pytest
 from parity.core.money import Cost, Price, Rates
 from parity.core.outputs import Generation
 from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
-from parity.core.runs import Identity, Marked, Ran, RunKey
+from parity.core.runs import Identity, Marked, Ran, RunKey, TokenWork
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.errors import DataError, StoreError
 from parity.files.egress import Contact, Egress
@@ -146,10 +146,10 @@ def test_a_workspace_from_before_costs_were_kept_is_brought_up_to_date(workspace
 def test_draws_and_how_they_were_run_are_kept(workspace):
     marked = [Marked("a", Score(float(draw == 1)), (), draw) for draw in range(3)]
     workspace.begin_run(KEY, 1)
-    workspace.finish_run(KEY.run_id, [(entry, f"r{entry.draw}") for entry in marked], Ran("Landlock", 2, 0))
+    workspace.finish_run(KEY.run_id, [(entry, f"r{entry.draw}") for entry in marked], Ran("Landlock", 2))
     assert workspace.marks(KEY.run_id) == marked
     assert workspace.requests(KEY.run_id) == {RequestId("a", draw): f"r{draw}" for draw in range(3)}
-    assert workspace.run(KEY.run_id).ran == Ran("Landlock", 2, 0)
+    assert workspace.run(KEY.run_id).ran == Ran("Landlock", 2)
 
 
 def test_a_workspace_from_before_draws_is_brought_up_to_date(workspace, tmp_path):
@@ -157,11 +157,35 @@ def test_a_workspace_from_before_draws_is_brought_up_to_date(workspace, tmp_path
     workspace.finish_run(KEY.run_id, [(Marked("a", Score(1.0)), "r")])
     workspace.close()
     with sqlite3.connect(tmp_path / "w" / "parity.db") as database:
-        database.execute("DELETE FROM migrations WHERE number = 3")
+        database.execute("DELETE FROM migrations WHERE number >= 3")
         database.execute("ALTER TABLE marks DROP COLUMN draw")
-        for name in ("isolation", "held_objects", "tested_inside"):
+        for name in ("isolation", "held_objects"):
             database.execute(f"ALTER TABLE runs DROP COLUMN {name}")
     again = Workspace(tmp_path / "w")
     assert again.marks(KEY.run_id) == [Marked("a", Score(1.0))]
     assert again.run(KEY.run_id).ran is None
+    again.close()
+
+
+def test_what_calls_computed_for_a_run_is_added_up(workspace, tmp_path):
+    workspace.begin_run(KEY, 1)
+    assert workspace.account(KEY.run_id).work is None
+    workspace.put_work(KEY.run_id, TokenWork(10, 5, 4, 2e9, 1.0, 0.5))
+    workspace.put_work("another", TokenWork(1, 1, 1))
+    workspace.put_work(KEY.run_id, TokenWork(30, 7, 7, 1e9, 3.0, 2.5))
+    work = workspace.account(KEY.run_id).work
+    assert work == TokenWork(40, 12, 11, 3e9, 4.0, 3.0)
+    assert work.matrix_share == 0.75
+    assert workspace.accounts()[KEY.run_id].work == work
+
+
+def test_a_workspace_from_before_work_was_kept_is_brought_up_to_date(workspace, tmp_path):
+    workspace.begin_run(KEY, 1)
+    workspace.close()
+    raw = sqlite3.connect(tmp_path / "w" / "parity.db")
+    raw.executescript("DROP TABLE works; DELETE FROM migrations WHERE number >= 3")
+    raw.close()
+    again = Workspace(tmp_path / "w")
+    assert again.account(KEY.run_id).work is None
+    again.put_work(KEY.run_id, TokenWork(1, 1, 1))
     again.close()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from parity.errors import ModelError
-from parity.testing.folders import llama2c_folder, qwen_tokenizer, random_llama_folder
+from parity.testing.folders import qwen_tokenizer, random_llama_folder
+from parity.testing.llama2c import llama2c_folder
 from shared import needs_shared
 
 STORIES = ("weights_small", "stories260K")

@@ -28,13 +28,16 @@ from parity.errors import UsageError, did_you_mean
 from parity.marking import most_likely, named_letter
 from parity.marking.checks import Marking, Progress, Reading, mark_all
 
+_NO_CHAT = "Use --template none, or the protocol 'letter'."
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """How items are asked and marked.
 
-    `sampling` is None for log-likelihood protocols, whose `continuations` are compared instead. `version` changes
-    with anything that changes a prompt or a mark.
+    `sampling` is None for log-likelihood protocols, whose `continuations` are compared instead, each after its own of
+    the `contexts` where the options stand in the prompt; `weigh` marks their log-likelihoods (the most likely wins if
+    not given), `read` marks what is written. `version` changes with anything that changes a prompt or a mark.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Protocol:
     sampling: Sampling | None = None
     read: Callable[[str, Item], Reading] | None = None
     fit: Fit | None = None
+    contexts: Callable[[Item], tuple[str, ...]] | None = None
+    weigh: Callable[[tuple[float, ...], Item], Mark] | None = None
 
     @property
     def kind(self) -> RequestKind:
@@ -64,6 +69,12 @@ class Protocol:
             return Generate(asked, prompt, drawing.of(self.sampling) if drawing else self.sampling, fit)
         assert self.continuations is not None
         options = self.continuations(item)
+        if self.contexts is not None:
+            if chat:
+                raise UsageError(
+                    f"{self.name!r} cannot be asked in turns: its options go on from the prompt.", _NO_CHAT
+                )
+            return Loglikelihood(asked, text, options, fit, self.contexts(item))
         return Loglikelihood(asked, prompt, tuple(map(str.lstrip, options)) if chat else options, fit)
 
     def marks(self, answered: Iterable[tuple[Item, Output]], on_progress: Progress | None = None) -> Marking:
@@ -82,6 +93,8 @@ class Protocol:
         if isinstance(output, Failure):
             return Unscored(UnscoredReason.FAILED, f"{output.kind.value}: {output.message}")
         if isinstance(output, Loglikelihoods) and self.continuations is not None:
+            if self.weigh is not None:
+                return self.weigh(output.values, item)
             return most_likely(output.values, item.letters, item.targets)
         if isinstance(output, Generation) and self.read is not None:
             return self.read(output.text, item)

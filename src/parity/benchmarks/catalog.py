@@ -1,27 +1,54 @@
-"""Benchmarks by name, or by the TOML file that describes one.
+"""Benchmarks by name, or by the TOML file that describes one; what is known of each without its data.
 
-Other packages add theirs through the entry-point group `parity.benchmarks`.
+Other packages add theirs through the entry-point group `parity.benchmarks`: a function (folder or None, subjects) ->
+Benchmark. Every benchmark is imported when it is opened.
 """
 
+import csv
+import io
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 
-from parity.benchmarks import cruxeval, humaneval, mbpp, mmlu
 from parity.benchmarks.base import Benchmark
 from parity.core.items import Tag
 from parity.errors import UsageError, did_you_mean
 
 Loader = Callable[[Path | None, tuple[str, ...]], Benchmark]
-BUILT_IN: dict[str, Loader] = {
-    "mmlu": mmlu.load,
-    "humaneval": humaneval.load,
-    "humaneval+": humaneval.load_plus,
-    "mbpp": mbpp.load,
-    "mbpp-sanitized": mbpp.load_sanitized,
-    "cruxeval-output": cruxeval.load_output,
-    "cruxeval-input": cruxeval.load_input,
-}
+MULTIPL_E = "multipl-e-"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A benchmark as the catalog has it. Counts are of the published edition by its default protocol; `prompt_tokens`
+    (a quarter of the text's bytes) and `answer_tokens` (every answer at its full length) are None where its data were
+    not at hand to count. `hub`: it can be fetched, else it needs --data."""
+
+    name: str
+    items: int | None
+    protocol: str
+    prompt_tokens: int | None
+    answer_tokens: int | None
+    licence: str
+    source: str
+    hub: bool
+    load: str = ""
+
+
+@cache
+def catalog() -> dict[str, Entry]:
+    """Every benchmark that comes with Parity, by name."""
+    text = files("parity.benchmarks").joinpath("catalog.csv").read_text("utf-8")
+    return {row["name"]: _entry(row) for row in csv.DictReader(io.StringIO(text))}
+
+
+def plugins() -> tuple[str, ...]:
+    """Names of benchmarks that other packages bring."""
+    return tuple(sorted(entry.name for entry in entry_points(group="parity.benchmarks")))
 
 
 def open_benchmark(name: str, data: Path | None = None, only: tuple[Tag, ...] = ()) -> Benchmark:
@@ -33,16 +60,33 @@ def open_benchmark(name: str, data: Path | None = None, only: tuple[Tag, ...] = 
     """
     if name.endswith(".toml"):
         return _custom(name, data).only(only)
-    plugins = {entry.name: entry for entry in entry_points(group="parity.benchmarks")}
-    if name not in BUILT_IN and name not in plugins:
-        raise UsageError(
-            f"Unknown benchmark {name!r}.",
-            did_you_mean(name, [*BUILT_IN, *plugins]) + " One of your own is named by its .toml file.",
-        )
-    loader: Loader = BUILT_IN[name] if name in BUILT_IN else plugins[name].load()
     subjects = tuple(tag.value for tag in only if tag.kind == "subject")
     narrowed = subjects if len(subjects) == len(only) else ()
-    return loader(data.expanduser() if data else None, narrowed).only(only)
+    return loader(name)(data.expanduser() if data else None, narrowed).only(only)
+
+
+def loader(name: str) -> Loader:
+    """The function that loads a benchmark.
+
+    Raises:
+        UsageError: unknown name.
+    """
+    if name in catalog():
+        module, _, function = catalog()[name].load.partition(":")
+        found: Loader = getattr(import_module(f"parity.benchmarks.{module}"), function)
+        return found
+    if name.startswith(MULTIPL_E):
+        from parity.benchmarks import multipl_e
+
+        return partial(multipl_e.load, name.removeprefix(MULTIPL_E))  # it says what a language would need
+    for entry in entry_points(group="parity.benchmarks"):
+        if entry.name == name:
+            other: Loader = entry.load()
+            return other
+    raise UsageError(
+        f"Unknown benchmark {name!r}.",
+        did_you_mean(name, [*catalog(), *plugins()]) + " One of your own is named by its .toml file.",
+    )
 
 
 def _custom(name: str, data: Path | None) -> Benchmark:
@@ -51,3 +95,9 @@ def _custom(name: str, data: Path | None) -> Benchmark:
     if data is not None:
         raise UsageError(f"{name} says itself where its items are.", "Leave --data out.")
     return custom.load(Path(name).expanduser())
+
+
+def _entry(row: dict[str, str]) -> Entry:
+    items, prompt, answer = (int(row[key]) if row[key] else None for key in ("items", "prompt_tokens", "answer_tokens"))
+    hub = row["hub"] == "yes"
+    return Entry(row["name"], items, row["protocol"], prompt, answer, row["licence"], row["source"], hub, row["load"])

@@ -17,7 +17,6 @@ from parity.core.prompts import Sampling, TextPrompt
 from parity.errors import DataError
 from parity.files.tables import Table, read_table
 from parity.marking.checks import Reading, shared_sandbox
-from parity.marking.code import STOPS, until_stop
 from parity.marking.problems import Problem, read_answer, read_completion
 
 # Servers take at most four stop strings; the rest of the rule is applied to what comes back.
@@ -38,12 +37,12 @@ def benchmark(
         Item(key, problem.asks or problem.prompt, (problem.test,), (), problem.tags)
         for key, problem in problems.items()
     )
-    stops = STOPS["function"]
+    stops = next(iter(problems.values())).stops
     writing = Sampling(MAX_TOKENS, stop=stops[:SERVER_STOPS])
     protocols = {
         "completion": Protocol(
             "completion", "1/function", prompt.completion, sampling=writing,
-            read=partial(_read_completion, problems, stops),
+            read=partial(_read_completion, problems),
         ),
         "chat": Protocol(
             "chat", "1", prompt.chat, sampling=Sampling(MAX_TOKENS), read=partial(_read_answer, problems),
@@ -60,8 +59,8 @@ class Asking:
     chat: Callable[[Item], TextPrompt]
 
 
-def _read_completion(problems: Mapping[str, Problem], stops: tuple[str, ...], text: str, item: Item) -> Reading:
-    return read_completion(until_stop(text, stops), problems[item.id])
+def _read_completion(problems: Mapping[str, Problem], text: str, item: Item) -> Reading:
+    return read_completion(text, problems[item.id])
 
 
 def _read_answer(problems: Mapping[str, Problem], text: str, item: Item) -> Reading:

@@ -7,14 +7,15 @@
 `choice` compares log-likelihoods: of the letters when the prompt shows the options, of the options' texts when it does
 not. `letter` reads the letter a model writes. Items with options offer both, so that an API can be asked the one and
 weights either; they are never compared with each other. `code` runs what is written against tests (the answer), `sql`
-compares what a query returns with what the right one does on the `database`; both in the sandbox. Everything else a
-spec may say is in `CustomSpec`.
+compares what a query returns with what the right one does on the `database`; both in the sandbox. `json` validates what
+is written by the JSON Schema in the answer column, or in `rule.schema`. `judge` makes grading prompts of answers that
+exist (see `parity.benchmarks.judging`). Everything else a spec may say is in `CustomSpec`.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,7 @@ from pydantic import ConfigDict, NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from parity.benchmarks.base import Benchmark, Protocol, read_letter, spaced_letters
+from parity.benchmarks.judging import Pair, pairwise_benchmark
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Sampling, TextPrompt
@@ -34,6 +36,7 @@ from parity.marking import exact, numeric, pattern
 from parity.marking.checks import Reading, shared_sandbox
 from parity.marking.code import read_program
 from parity.marking.sql import read_query
+from parity.marking.structured import check_available, mark_json, schema_problem
 
 _STRICT = ConfigDict(extra="forbid")
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -47,17 +50,20 @@ class Columns:
     id: str | None = None
     question: str = "question"
     answer: str = "answer"
+    baseline: str = "baseline"
     options: str | tuple[str, ...] = "options"
     tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Rule:
-    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric."""
+    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric,
+    `schema` for json (a file; the answer column if not given)."""
 
     pattern: str | None = None
     tolerance: NonNegativeFloat = 0.0
     ignore_case: bool = False
+    schema: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -66,7 +72,7 @@ class CustomSpec:
 
     name: str
     items: Path
-    mark: Literal["choice", "letter", "exact", "numeric", "regex", "code", "sql"]
+    mark: Literal["choice", "letter", "exact", "numeric", "regex", "code", "sql", "json", "judge"]
     version: str = "1"
     prompt: str | None = None
     shots: Path | None = None
@@ -83,8 +89,13 @@ class CustomSpec:
 
     @property
     def is_run(self) -> bool:
-        """Whether answers are programs, which end with more than a line."""
+        """Whether answers are programs, which are run."""
         return self.mark in ("code", "sql")
+
+    @property
+    def is_long(self) -> bool:
+        """Whether answers end with more than a line."""
+        return self.is_run or self.mark == "json"
 
     @property
     def template(self) -> str:
@@ -105,7 +116,9 @@ def load(path: Path) -> Benchmark:
     _check_pin(spec, source)
     _check_spec(spec, path, table)
     rows = _numbered(table, spec)
-    items = _items(spec, source, rows)
+    if spec.mark == "judge":
+        return pairwise_benchmark(spec.name, [_pair(spec, *row) for row in rows], spec.columns.tags)
+    items = _items(_with_schema(spec, path), source, rows)
     shots = _shots(spec, path)
     prompts = {
         item.id: TextPrompt(_rendered(spec, row, item), shots=shots) for item, (_, row) in zip(items, rows, strict=True)
@@ -113,6 +126,22 @@ def load(path: Path) -> Benchmark:
     script = read_text(path.parent / spec.database.expanduser(), "database", DataError) if spec.database else ""
     protocols = _protocols(spec, prompts, script)
     return Benchmark(spec.name, spec.version, tuple(items), protocols, spec.mark, spec.columns.tags)
+
+
+def _pair(spec: CustomSpec, item_id: str, row: Row) -> Pair:
+    """A row as two answers for a judge: `answer` is the candidate's, `baseline` the other's."""
+    columns = spec.columns
+    tags = tuple(Tag(kind, value) for kind in columns.tags if (value := row[kind]))
+    message, ours, theirs = (row[name] or "" for name in (columns.question, columns.answer, columns.baseline))
+    return Pair(item_id, message, ours, theirs, tags=tags)
+
+
+def _with_schema(spec: CustomSpec, path: Path) -> CustomSpec:
+    """The spec, its schema checked and read from beside it."""
+    if spec.mark != "json":
+        return spec
+    check_available()
+    return replace(spec, rule=replace(spec.rule, schema=path.parent / spec.rule.schema)) if spec.rule.schema else spec
 
 
 def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str) -> dict[str, Protocol]:
@@ -125,7 +154,7 @@ def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str)
     if not spec.has_options:
         if spec.is_run:
             shared_sandbox()
-        sampling = Sampling(spec.max_tokens, stop=() if spec.is_run and spec.stop == ("\n",) else spec.stop)
+        sampling = Sampling(spec.max_tokens, stop=() if spec.is_long and spec.stop == ("\n",) else spec.stop)
         return {spec.mark: Protocol(spec.mark, version, prompt, sampling=sampling, read=partial(_read, spec, script))}
     shown = "{options}" in spec.template
     protocols = {"choice": Protocol("choice", version, prompt, spaced_letters if shown else _texts)}
@@ -139,6 +168,8 @@ def _read(spec: CustomSpec, script: str, text: str, item: Item) -> Reading:
     rule = spec.rule
     if spec.mark == "code":
         return read_program(text, item.targets)
+    if spec.mark == "json":
+        return mark_json(text, item.targets)
     if spec.mark == "sql":
         return read_query(text, item.targets, script)
     if spec.mark == "numeric":
@@ -168,7 +199,8 @@ def _check_spec(spec: CustomSpec, path: Path, table: Table) -> None:
     """What the keys say together, and against the columns of the items."""
     columns, problems = spec.columns, []
     options = columns.options if isinstance(columns.options, tuple) else (columns.options,)
-    named = [*_SLOT.findall(spec.template), columns.answer, *columns.tags, *([columns.id] if columns.id else [])]
+    answers = [] if spec.rule.schema else [columns.answer, *([columns.baseline] if spec.mark == "judge" else [])]
+    named = [*_SLOT.findall(spec.template), *answers, *columns.tags, *([columns.id] if columns.id else [])]
     if spec.has_options:
         named += options
     for name in dict.fromkeys(named):
@@ -178,6 +210,8 @@ def _check_spec(spec: CustomSpec, path: Path, table: Table) -> None:
         problems.append("a choice needs options: a column 'options' with a JSON list, or columns.options = [...]")
     if spec.mark == "letter" and "{options}" not in spec.template:
         problems.append("mark = 'letter' needs {options} in the prompt, or the model cannot know the letters")
+    if spec.rule.schema is not None and spec.mark != "json":
+        problems.append("rule.schema goes with mark = 'json'")
     if (spec.mark == "sql") is not (spec.database is not None):
         problems.append("mark = 'sql' needs database, a file of SQL that builds it; no other mark has one")
     if spec.mark == "regex":
@@ -223,7 +257,7 @@ def _items(spec: CustomSpec, source: Path, rows: list[tuple[str, Row]]) -> list[
 
 def _item(spec: CustomSpec, item_id: str, row: Row) -> Item:
     columns = spec.columns
-    answers = _list_or_one(row[columns.answer])
+    answers = _schemas(spec, row) if spec.mark == "json" else _list_or_one(row[columns.answer])
     if not answers or not all(answers):
         raise ValueError(f"{columns.answer!r} is empty")
     options = _options(spec, row) if spec.has_options else ()
@@ -234,6 +268,19 @@ def _item(spec: CustomSpec, item_id: str, row: Row) -> Item:
             raise ValueError(f"{columns.answer!r} is {wrong[0]!r}, which is no number")
     tags = tuple(Tag(kind, value) for kind in columns.tags if (value := row[kind]))
     return Item(item_id, row.get(columns.question) or "", targets, options, tags)
+
+
+def _schemas(spec: CustomSpec, row: Row) -> tuple[str, ...]:
+    """The JSON Schema of a row: of the file, or of its answer column.
+
+    Raises:
+        ValueError: it is none.
+    """
+    where = spec.rule.schema
+    schema = read_text(where, "JSON Schema", DataError) if where else row[spec.columns.answer] or ""
+    if problem := schema_problem(schema):
+        raise ValueError(f"its schema {problem}")
+    return (schema,)
 
 
 def _options(spec: CustomSpec, row: Row) -> tuple[str, ...]:

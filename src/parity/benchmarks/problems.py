@@ -1,9 +1,10 @@
 """The problems of a benchmark of code by its name, for grading programs that exist already."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from parity.benchmarks import humaneval, mbpp
+from parity.benchmarks import humaneval, mbpp, multipl_e
 from parity.errors import UsageError, did_you_mean
 from parity.marking.problems import Problem
 
@@ -12,6 +13,7 @@ PROBLEMS: Mapping[str, Callable[[Path | None], dict[str, Problem]]] = {
     "humaneval+": humaneval.plus_problems,
     "mbpp": mbpp.problems,
     "mbpp-sanitized": mbpp.sanitized_problems,
+    **{f"multipl-e-{name}": partial(multipl_e.problems, name) for name in (*multipl_e.RUN, *multipl_e.OTHERS)},
 }
 
 

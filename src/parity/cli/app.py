@@ -18,7 +18,10 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
-VERBS = ("measure", "gap", "runs", "show", "inspect", "fit", "pull", "price", "grade", "tune", "merge", "diff", "demo")
+VERBS = (
+    "measure", "plan", "gap", "runs", "show", "inspect", "fit", "pull", "price", "grade", "benchmarks",
+    "tune", "merge", "diff", "demo",
+)  # fmt: skip
 for _verb in VERBS:
     app.command(f"parity.cli.{_verb}:{_verb}", name=_verb)
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,9 +13,12 @@ from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
 
 if TYPE_CHECKING:
+    from parity.benchmarks.base import Benchmark
     from parity.core.digests import Plain
+    from parity.core.runs import Marked
     from parity.measurement.measure import MeasureSpec
     from parity.reporting.page import Page
+    from parity.store import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +61,14 @@ class Stopping:
     estimand
         What the verdict is about. items: the items of this benchmark. future: ones like them, of which these are a
         sample, as with logged calls.
+    predictor
+        A finished run of an earlier model on the same items (its id, or @1 for the newest) that predicts the candidate,
+        such as the last checkpoint: the incumbent answers all items, candidates far fewer.
     """
 
     until_verdict: Annotated[bool, Parameter(negative="")] = False
     estimand: Literal["items", "future"] = "items"
+    predictor: str | None = None
 
 
 @Parameter(name="*")
@@ -148,9 +155,9 @@ def measure(
     watch()
     before = seen()
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
-    plan = _plan(spec, workspace)
     opened = Workspace(workspace)
     try:
+        plan = replace(_plan(spec, workspace), forecast=_forecast(spec, benchmark, opened))
         with showing(enabled=not json_) as progress:
             found = run(plan, benchmark, opened, progress, say_forecast, before)
     finally:
@@ -185,12 +192,28 @@ def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
         spec.max_items,
         spec.stopping.until_verdict,
         spec.stopping.estimand,
-        Drawing(spec.asking.draws, spec.asking.temperature, spec.asking.top_p),
-        Fit(spec.asking.overflow),
-        Budget(tokens=spec.max_tokens, usd=spec.max_usd),
-        open_book(workspace, spec.prices),
-        spec.engine,
+        drawing=Drawing(spec.asking.draws, spec.asking.temperature, spec.asking.top_p),
+        fit=Fit(spec.asking.overflow),
+        budget=Budget(tokens=spec.max_tokens, usd=spec.max_usd),
+        book=open_book(workspace, spec.prices),
+        options=spec.engine,
     )
+
+
+def _forecast(spec: Measure, benchmark: "Benchmark", workspace: "Workspace") -> "tuple[Marked, ...]":
+    """Marks of the run that predicts; it must be of this benchmark."""
+    from parity.measurement.history import recall
+
+    if spec.stopping.predictor is None:
+        return ()
+    found = recall(workspace, spec.stopping.predictor)
+    known = {item.id for item in benchmark.items} & {marked.item for marked in found.measured.marks}
+    if not known:
+        raise UsageError(
+            f"Run {found.record.run_id} has no item of {benchmark.name}: it predicts nothing.",
+            "Name a run on the same benchmark; parity runs lists them.",
+        )
+    return found.measured.marks
 
 
 def _keep(page: "Page", data: "dict[str, Plain]", path: Path) -> list[Path]:
@@ -219,6 +242,11 @@ def _check(spec: Measure) -> None:
         (spec.max_tokens is not None and spec.max_tokens < 1, f"--max-tokens {spec.max_tokens} is not at least 1"),
         (spec.max_usd is not None and not spec.max_usd > 0, f"--max-usd {spec.max_usd or 0:g} is not above 0"),
         (asked.until_verdict and not claimed, "--until-verdict needs --margin, the loss you tolerate"),
+        (asked.predictor and not asked.until_verdict, "--predictor goes with --until-verdict"),
+        (
+            asked.predictor and (asked.estimand == "future" or spec.max_items is not None),
+            "--predictor is about all items of the benchmark: leave out --estimand future and --max-items",
+        ),
         (asked.estimand == "future" and not asked.until_verdict, "--estimand future goes with --until-verdict"),
         *(("=" not in tag, f"--only {tag} is not KIND=VALUE, such as subject=anatomy") for tag in spec.only),
     )

@@ -15,6 +15,7 @@ def show(
     workspace: Path = Path(".parity"),
     record: Path | None = None,
     scores: Path | None = None,
+    lm_eval: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Show one finished run: accuracy, slices, what has no score and why, tokens, time, and who answered.
@@ -29,12 +30,15 @@ def show(
         Also write every answer to this file (JSON lines), which replay:FILE plays back.
     scores
         Also write item,score rows to this file (CSV), which parity gap reads.
+    lm_eval
+        Also write results and samples into this folder, in the form of lm-evaluation-harness.
     json_
         Print one JSON object and nothing else; shares are fractions.
     """
     from parity.engines.replay import write_recording
     from parity.files import write_atomic
     from parity.measurement.history import recall
+    from parity.measurement.records.lm_eval_out import exported, write_lm_eval
     from parity.measurement.records.table import scores_csv
     from parity.reporting.runs import recalled_json, recalled_page
     from parity.reporting.terminal import draw, screen
@@ -47,6 +51,8 @@ def show(
             written.append(write_recording(record, found.record.key["identity"], opened.outputs(found.record.run_id)))
     if scores:
         written.append(write_atomic(scores, scores_csv(found.measured.marks)))
+    if lm_eval:
+        written += write_lm_eval(lm_eval, exported(found.record), found.measured.marks)
     if json_:
         sys.stdout.write(json.dumps(recalled_json(found), ensure_ascii=False) + "\n")
         return 0

@@ -37,7 +37,9 @@ class Gap:
     """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`.
 
     `interval` names the method of both. The counts of right and wrong and McNemar's p-values are None where scores are
-    graded or items come in clusters. `flips` is the share of items whose two scores differ.
+    graded or items come in clusters. `p_value` is of "worse by the margin or more", `chance_within_margin` the
+    posterior probability that it is not (right and wrong only); neither decides. `flips`: the share of items whose two
+    scores differ.
     """
 
     n: int
@@ -62,3 +64,5 @@ class Gap:
     incumbent_score: float
     clusters: int | None = None
     items_needed: int | None = None
+    p_value: float | None = None
+    chance_within_margin: float | None = None

@@ -3,7 +3,7 @@
 Text and roles only: token ids and templates belong to whoever runs the model.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from parity.core.digests import digest
@@ -119,16 +119,34 @@ class Generate:
     prompt: Prompt
     sampling: Sampling
     fit: Fit = Fit()
+    _fingerprint: str = field(default="", init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Loglikelihood:
-    """Say how likely each continuation is after the prompt: sum of log p over its tokens, in nats."""
+    """Say how likely each continuation is after the prompt: sum of log p over its tokens, in nats.
+
+    `contexts`, where there are any, are one a continuation: text that goes on from the prompt before it, and is read
+    but not scored (the options stand in the prompt, as in WinoGrande).
+    """
 
     id: RequestId
     prompt: Prompt
     continuations: tuple[str, ...]
     fit: Fit = Fit()
+    contexts: tuple[str, ...] = ()
+    _fingerprint: str = field(default="", init=False, repr=False, compare=False)
+
+    def alone(self) -> "tuple[Loglikelihood, ...]":
+        """The same as a request for each continuation, its context in the prompt."""
+        if not self.contexts:
+            return (self,)
+        assert isinstance(self.prompt, TextPrompt), "contexts go on from a text"
+        asked = zip(self.contexts, self.continuations, strict=True)
+        return tuple(
+            Loglikelihood(self.id, replace(self.prompt, question=self.prompt.question + context), (rest,), self.fit)
+            for context, rest in asked
+        )
 
 
 Request: TypeAlias = Generate | Loglikelihood
@@ -141,5 +159,14 @@ def kind_of(request: Request) -> RequestKind:
 
 def fingerprint(request: Request) -> str:
     """Digest of all that is asked, draw included, item id left out: equal fingerprints ask for equal answers."""
+    if not request._fingerprint:  # computed once: a prompt is long, and runs, store and recordings all ask
+        object.__setattr__(request, "_fingerprint", _digest(request))
+    return request._fingerprint
+
+
+def _digest(request: Request) -> str:
+    if isinstance(request, Loglikelihood) and request.contexts:
+        # Not in every fingerprint, so that answers kept before there were contexts stay known.
+        return digest((fingerprint(replace(request, contexts=())), request.contexts))
     asked = request.sampling if isinstance(request, Generate) else request.continuations
     return digest((kind_of(request), request.prompt, asked, request.fit, request.id.draw))

@@ -25,12 +25,29 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TokenWork:
-    """What scoring and writing took, in tokens: asked for (every sequence whole), computed, and the least that could
-    be: the distinct beginnings of all sequences."""
+    """What scoring and writing took: tokens asked for (every sequence whole), computed, and the least that could be.
+
+    The least are the distinct beginnings of all sequences. `flops` operations were done in `seconds`; they take
+    `matrix_s` at the rate of matrix products that was measured on the spot.
+    """
 
     requested: int = 0
     computed: int = 0
     distinct: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    matrix_s: float = 0.0
+
+    def __add__(self, other: "TokenWork") -> "TokenWork":
+        return TokenWork(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    def __sub__(self, other: "TokenWork") -> "TokenWork":
+        return TokenWork(*(getattr(self, name) - getattr(other, name) for name in self.__slots__))
+
+    @property
+    def matrix_share(self) -> float | None:
+        """The share of the machine's rate of matrix products that was reached."""
+        return self.matrix_s / self.seconds if self.seconds and self.matrix_s else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +84,8 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How the answers of a run were run: what kept them in, and how many tests leaned on the program's own process.
-
-    `held_objects`: tests that handled objects of the program, not plain values alone. `tested_inside`: tests that ran
-    in the program's own process, as those in other languages do.
-    """
+    """How the answers of a run were run: what kept them in, and how many tests handled objects of the program itself,
+    not plain values alone."""
 
     isolation: str
     held_objects: int = 0
-    tested_inside: int = 0

@@ -11,6 +11,9 @@ from parity.core.prompts import Generate, Request, RequestId, RequestKind
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
 
+# Names of settings in an engine's identity that a reader of its answers is told about.
+PREFIXES, PREFIXES_NOT_SHARED, EXACT = "prefixes", "not shared", "deterministic"
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:

@@ -79,7 +79,9 @@ class DummyEngine:
         if isinstance(usage, Failure):
             return usage
         if isinstance(request, Loglikelihood):
-            values = tuple(self._likelihood(text, option) for option in request.continuations)
+            contexts = request.contexts or ("",) * len(request.continuations)
+            asked = zip(contexts, request.continuations, strict=True)
+            values = tuple(self._likelihood(text + context, option) for context, option in asked)
             return Loglikelihoods(values, tuple(len(option.split()) or 1 for option in request.continuations), usage)
         draw = f"{request.sampling.seed}/{request.id.draw}" if request.sampling.temperature > 0 else "greedy"
         letter = self._letter or "ABCD"[_hash(self._seed, text, draw)[0] % 4]

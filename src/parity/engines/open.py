@@ -23,17 +23,23 @@ class EngineOptions:
     dtype
         Number type of local weights: auto, float32, bfloat16, float16.
     batch_size
-        Prompts computed together when a local model writes.
+        Prompts computed together when a local model writes; 0: as many as fit, up to 64 (256 on a GPU).
     pass_tokens
-        Tokens computed together when a local model scores; 0 chooses by the device.
+        Tokens computed together when a local model scores; 0 chooses by the device and the memory.
+    memory
+        GiB that a local model may use beside its weights, for what it computes and remembers; 0: half of what is free.
+    deterministic
+        The same bits whatever is asked beside it, in whatever order, batch or memory; several times slower.
     concurrency
         Most requests in flight at an endpoint.
     """
 
     device: str = "auto"
     dtype: str = "auto"
-    batch_size: int = 8
+    batch_size: int = 0
     pass_tokens: int = 0
+    memory: float = 0.0
+    deterministic: bool = False
     concurrency: int = 64
 
 

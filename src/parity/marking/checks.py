@@ -70,11 +70,7 @@ def mark_all(readings: Sequence[Reading], on_progress: Progress | None = None) -
         verdicts.append(verdict)
         if on_progress:
             on_progress(len(verdicts), len(cases))
-    ran = Ran(
-        str(sandbox.isolation),
-        sum(verdict.held_objects for verdict in verdicts),
-        sum(verdict.tested_inside for verdict in verdicts),
-    )
+    ran = Ran(str(sandbox.isolation), sum(verdict.held_objects for verdict in verdicts))
     following = iter(verdicts)
     return Marking(tuple(_mark(reading, following) for reading in readings), ran)
 

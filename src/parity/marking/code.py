@@ -5,6 +5,7 @@ model, whose code stands in fenced blocks among prose. Refuses to mend code: wha
 """
 
 import re
+from dataclasses import dataclass
 
 from parity.marking.checks import Check
 from parity.marking.sandbox import Case
@@ -16,8 +17,6 @@ STOPS: dict[str, tuple[str, ...]] = {
     "function": ("\ndef ", "\nclass ", "\nif __name__", "\nprint(", "\n@", "\nassert ", "\n```", "\n<|", "\n[DONE]"),
 }
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.M | re.S)
-_PYTHON = frozenset({"", "python", "python3", "py", "py3"})
-_BEGINS = re.compile(r"^(?:from |import |def |async def |class |@)", re.M)
 
 
 def until_stop(text: str, stops: tuple[str, ...]) -> str:
@@ -38,20 +37,49 @@ def fenced_blocks(text: str) -> list[tuple[str, str]]:
     return [(language.lower(), code) for _, language, code in _FENCE.findall(text)]
 
 
-def code_of_answer(text: str, entry: str) -> str | None:
-    """The code of a chat model's answer: the last block of Python that defines `entry`, with the blocks before it.
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a language is written: what its blocks are called, and the patterns of a definition and of a first line."""
+
+    blocks: frozenset[str]
+    defines: str
+    begins: re.Pattern[str]
+
+
+WRITINGS: dict[str, Writing] = {
+    "python": Writing(
+        frozenset({"", "python", "python3", "py", "py3"}),
+        r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{}\b",
+        re.compile(r"^(?:from |import |def |async def |class |@)", re.M),
+    ),
+    "js": Writing(
+        frozenset({"", "js", "javascript", "node", "mjs"}),
+        r"^[ \t]*(?:(?:async[ \t]+)?function|const|let|var)[ \t*]+{}\b",
+        re.compile(r"^(?:function |async function |const |let |var |class )", re.M),
+    ),
+    "sh": Writing(
+        frozenset({"", "sh", "bash", "shell"}),
+        r"^[ \t]*(?:function[ \t]+)?{}\b[ \t]*(?:\(\)|\{{)",
+        re.compile(r"^(?:#!|\w+[ \t]*\(\)|function )", re.M),
+    ),
+}
+
+
+def code_of_answer(text: str, entry: str, language: str = "python") -> str | None:
+    """The code of a chat model's answer: the last block of the language that defines `entry`, with those before it.
 
     Blocks after it are examples of use. Without a block, everything from the first line of code on that defines it.
     None when nothing does.
     """
-    defines = re.compile(rf"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{re.escape(entry)}\b", re.M)
-    blocks = [code for language, code in fenced_blocks(text) if language in _PYTHON]
+    writing = WRITINGS[language]
+    defines = re.compile(writing.defines.format(re.escape(entry)), re.M)
+    blocks = [code for named, code in fenced_blocks(text) if named in writing.blocks]
     holding = [at for at, code in enumerate(blocks) if defines.search(code)]
     if holding:
         last = holding[-1]
-        before = [code for code in blocks[:last] if not defines.search(code) and _compiles(code)]
+        before = [code for code in blocks[:last] if not defines.search(code) and _compiles(code, language)]
         return "\n".join([*before, blocks[last]])
-    begins = _BEGINS.search(text)
+    begins = writing.begins.search(text)
     if not blocks and begins and defines.search(text):
         return text[begins.start() :]
     return None
@@ -59,11 +87,14 @@ def code_of_answer(text: str, entry: str) -> str | None:
 
 def read_program(text: str, targets: tuple[str, ...]) -> Check:
     """An answer's code (its blocks of Python, or all of it), to be run against the tests in `targets`."""
-    blocks = [code for language, code in fenced_blocks(text) if language in _PYTHON]
+    blocks = [code for language, code in fenced_blocks(text) if language in WRITINGS["python"].blocks]
     return Check((Case("\n".join(blocks) if blocks else text, "\n".join(targets)),))
 
 
-def _compiles(code: str) -> bool:
+def _compiles(code: str, language: str) -> bool:
+    """Whether a block is whole; of Python alone that is known without running anything."""
+    if language != "python":
+        return True
     try:
         compile(code, "<block>", "exec")
     except (SyntaxError, ValueError):

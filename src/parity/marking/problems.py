@@ -16,10 +16,10 @@ from parity.marking.sandbox import Case
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem. A program is `prompt` + completion; `setup` is what its test may use.
+    """One problem. A program is `prompt` + completion + `closing`; `setup` is what its test may use.
 
     `preamble` is what the prompt defines before the function; `asks` is the task in words where the prompt is no code
-    of the program.
+    of the program. `stops` end a completion.
     """
 
     id: str
@@ -30,13 +30,16 @@ class Problem:
     preamble: str = ""
     asks: str = ""
     tags: tuple[Tag, ...] = ()
+    closing: str = ""
+    stops: tuple[str, ...] = STOPS["function"]
+    language: str = "python"
 
     def case(self, program: str) -> Case:
-        return Case(program, self.test, self.entry, self.setup)
+        return Case(program, self.test, self.entry, self.setup, language=self.language)
 
     def completed(self, completion: str) -> Case:
         """The check of a completion, as it is in a file of samples."""
-        return self.case(self.prompt + completion)
+        return self.case(self.prompt + completion + self.closing)
 
     def answered(self, code: str) -> Case:
         """The check of code that stands alone, with what the prompt imports and defines before the function."""
@@ -44,13 +47,13 @@ class Problem:
 
 
 def read_completion(text: str, problem: Problem) -> Reading:
-    """A base model's text, which goes on where the prompt ends."""
-    return Check((problem.completed(text),))
+    """A base model's text, which goes on where the prompt ends, up to where the function is over."""
+    return Check((problem.completed(until_stop(text, problem.stops)),))
 
 
 def read_answer(text: str, problem: Problem) -> Reading:
     """A chat model's answer: its code is looked for; an answer without any is wrong."""
-    code = code_of_answer(text, problem.entry)
+    code = code_of_answer(text, problem.entry, problem.language)
     if code is None:
         return Score(0.0, f"no code that defines {problem.entry}", outside=True)
     return Check((problem.answered(code),))
@@ -74,11 +77,7 @@ def verify(
         ValueError: not as many completions as problems.
         SandboxError: model-written code cannot be run safely here.
     """
-    read = read_answer if form == "chat" else _read_open_ended
+    read = read_answer if form == "chat" else read_completion
     readings = [read(text, problem) for text, problem in zip(completions, problems, strict=True)]
     marks = mark_all(readings, on_progress).marks
     return [mark.value if isinstance(mark, Score) else None for mark in marks]
-
-
-def _read_open_ended(text: str, problem: Problem) -> Reading:
-    return read_completion(until_stop(text, STOPS["function"]), problem)

@@ -1,4 +1,4 @@
-"""What a run will cost, what it did cost, and whom it talked to.
+"""What a run will cost, what it did cost and compute, and whom it talked to.
 
 Knows when an unknown price is an error (under a budget in dollars, or where a provider bills for certain), and when it
 is only said.
@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from parity.benchmarks.base import Protocol
+from parity.core.items import Item
 from parity.core.money import Cost, Price, cost_of
 from parity.core.prompts import ChatPrompt, Generate, Request
 from parity.core.refs import ModelRef, Scheme
-from parity.core.runs import RunKey
-from parity.engines.base import Engine
+from parity.core.runs import RunKey, TokenWork
+from parity.engines.base import CountsWork, Engine
 from parity.errors import DataError
 from parity.files.egress import Egress, seen
 from parity.pricing.book import PriceBook
@@ -43,13 +45,22 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Under which conditions one model is asked. `before` is what the process had talked to by then."""
+    """Under which conditions one model is asked. `before` is what the process had talked to by then.
+
+    `work_before` is what its engine had computed for other runs; None: whatever it has computed by then.
+    """
 
     price: Price | None
     budget: Budget = field(default_factory=Budget)
     before: Egress = field(default_factory=Egress)
     on_progress: Callable[[str, int, int], None] | None = None
     on_forecast: Callable[[Forecast], None] | None = None
+    work_before: TokenWork | None = None
+
+
+def work_of(engine: Engine) -> TokenWork:
+    """What an engine has computed so far; nothing where it does not count."""
+    return (engine.token_work if isinstance(engine, CountsWork) else None) or TokenWork()
 
 
 def price_of(model: ModelRef, book: PriceBook, on: date, needed: bool) -> Price | None:
@@ -83,7 +94,7 @@ def tell_forecast(engine: Engine, requests: Sequence[Request], workspace: Worksp
 def forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, price: Price | None) -> Forecast:
     """What the requests that the workspace has no answer to may cost."""
     asked = unanswered(engine, requests, workspace)
-    guesses = [_usage(request) for request in asked]
+    guesses = [likely_usage(request) for request in asked]
     most = [most_usage(request, engine.capabilities.hidden_tokens) for request in asked]
     return Forecast(
         engine.model,
@@ -97,6 +108,22 @@ def forecast(engine: Engine, requests: Sequence[Request], workspace: Workspace, 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """What a run of all items takes: likely prompt tokens, answers at full length, dollars where there is a price."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+def run_forecast(protocol: Protocol, items: Sequence[Item], price: Price | None) -> RunForecast:
+    """The forecast of a run before there is a model to ask."""
+    guesses = [likely_usage(protocol.request(item)) for item in items]
+    usd = sum(price.cost(*guess) for guess in guesses) if price else None
+    return RunForecast(sum(prompt for prompt, _ in guesses), sum(answer for _, answer in guesses), usd)
+
+
 def cost_so_far(engine: Engine, requests: Sequence[Request], workspace: Workspace, price: Price | None) -> Cost | None:
     """What the stored answers to these requests cost, finished or not; None without a price."""
     if price is None or price.local:
@@ -104,7 +131,7 @@ def cost_so_far(engine: Engine, requests: Sequence[Request], workspace: Workspac
     return cost_of(workspace.answers(engine.identity.digest, requests).values(), price)
 
 
-def _usage(request: Request) -> tuple[int, int]:
+def likely_usage(request: Request) -> tuple[int, int]:
     """Likely (prompt, completion) tokens: the text's bytes by `BYTES_PER_TOKEN`, and the longest answer allowed."""
     prompt = request.prompt
     if isinstance(prompt, ChatPrompt):
@@ -113,6 +140,7 @@ def _usage(request: Request) -> tuple[int, int]:
         size = len(prompt.text.encode())
     if isinstance(request, Generate):
         return size // BYTES_PER_TOKEN + 1, request.sampling.max_tokens
+    size += len(request.contexts[0].encode()) if request.contexts else 0
     return sum((size + len(text.encode())) // BYTES_PER_TOKEN + 1 for text in request.continuations), 0
 
 

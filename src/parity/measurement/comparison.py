@@ -14,8 +14,9 @@ from parity.core.scores import Score
 from parity.measurement.draws import ItemScore, item_scores
 from parity.measurement.pairing import AnyPairs, Pairs, pair_items
 from parity.measurement.verdicts import held, verdict_of
-from parity.stats.noninferiority import Evidence, Sample, evidence, paired_interval
+from parity.stats.noninferiority import Evidence, Sample, evidence, p_value, paired_interval
 from parity.stats.paired import PairedCounts, mcnemar_exact
+from parity.stats.posterior import chance_above
 from parity.stats.power import units_for_verdict
 
 # The kind of tag that names the passage, conversation, user or problem an item belongs to.
@@ -64,6 +65,8 @@ def compare(pairs: AnyPairs, margin: float | None = None, alpha: float = 0.05) -
         worse=shown.worse,
         missing=Missing(pairs.candidate_missing, pairs.incumbent_missing, pairs.missing, worst),
         items_needed=_still_needed(sample, shown) if margin is not None else None,
+        p_value=p_value(sample, -margin) if margin is not None else None,
+        chance_within_margin=chance_above(table, -margin) if table and margin is not None else None,
     )
 
 

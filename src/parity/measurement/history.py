@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from parity.core.refs import ModelRef
 from parity.errors import DataError
+from parity.measurement.notes import notes_of
 from parity.measurement.results import Measured, summary
 from parity.store import Workspace
 from parity.store.workspace import RunRecord
@@ -27,7 +28,8 @@ def recall(workspace: Workspace, prefix: str) -> Recalled:
     outputs = [output for _, _, output in workspace.outputs(record.run_id)]
     marks = workspace.marks(record.run_id)
     found = summary(record.run_id, ModelRef.parse(record.model), marks, outputs)
-    return Recalled(record, replace(found, account=workspace.account(record.run_id), ran=record.ran))
+    account, notes = workspace.account(record.run_id), notes_of(record.key["identity"]["settings"])
+    return Recalled(record, replace(found, account=account, ran=record.ran, notes=notes))
 
 
 def finished(workspace: Workspace, prefix: str) -> RunRecord:

@@ -11,14 +11,15 @@ from parity.core.items import Item
 from parity.core.outputs import Output
 from parity.core.prompts import Drawing, Fit, Generate, Request, RequestId, fingerprint
 from parity.core.refs import ModelRef
-from parity.core.runs import Marked, RunKey
-from parity.engines.base import CountsWork, Engine
+from parity.core.runs import Marked, RunKey, TokenWork
+from parity.engines.base import Engine
 from parity.engines.open import EngineOptions, Engines
 from parity.errors import UsageError
 from parity.files.egress import Egress, seen, watch
 from parity.marking.checks import Marking
-from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast
+from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast, work_of
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
+from parity.measurement.notes import notes_of
 from parity.measurement.refusals import check_drawing, check_kinds, check_scorable, check_template
 from parity.measurement.results import Comparison, Measured, Measurement, Template, summary
 from parity.measurement.stopping import (
@@ -41,7 +42,10 @@ Estimand = Literal["items", "future"]
 
 @dataclass(frozen=True, slots=True)
 class MeasureSpec:
-    """What is measured: models, items, protocol, and what counts as parity."""
+    """What is measured: models, items, protocol, and what counts as parity.
+
+    `forecast`: marks of an earlier model on these items, which predict a candidate's and spare items.
+    """
 
     candidates: tuple[ModelRef, ...]
     incumbent: ModelRef | None = None
@@ -53,6 +57,7 @@ class MeasureSpec:
     until_verdict: bool = False
     estimand: Estimand = "items"
     drawing: Drawing = field(default_factory=Drawing)
+    forecast: tuple[Marked, ...] = ()
     fit: Fit = field(default_factory=Fit)
     budget: Budget = field(default_factory=Budget)
     book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
@@ -95,11 +100,11 @@ def measure(
         check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
         if rule is not None:
             terms = {model: Terms(prices[model], spec.budget, before, on_progress, on_forecast) for model in models}
-            size, spent = _settle(spec, engines, protocol, items, workspace, terms, rule)
+            size, spent, rule = _settle(spec, engines, protocol, items, workspace, terms, rule)
             items = items[:size]
         for model in models:
             budget = replace(spec.budget, spent_usd=spent + sum(done.spent_usd for done in measured.values()))
-            asked = Terms(prices[model], budget, before, on_progress, on_forecast)
+            asked = Terms(prices[model], budget, before, on_progress, on_forecast, TokenWork())
             engine = engines.of(model)
             check_template(engine, spec.template)
             measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, asked)
@@ -133,7 +138,8 @@ def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | No
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items")
+    forecast = scores_of(spec.forecast) if spec.forecast else None
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items", forecast)
 
 
 def _settle(
@@ -144,8 +150,8 @@ def _settle(
     workspace: Workspace,
     terms: Mapping[ModelRef, Terms],
     rule: StoppingRule,
-) -> tuple[int, float]:
-    """Ask until every candidate has its verdict; returns how many items that took, and dollars."""
+) -> tuple[int, float, StoppingRule]:
+    """Ask until every candidate has its verdict; returns how many items that took, dollars, and the rule applied."""
     assert spec.incumbent is not None
     requests = _requests(spec, protocol, items)
     askers = {}
@@ -154,8 +160,8 @@ def _settle(
         check_template(engine, spec.template)
         tell_forecast(engine, requests, workspace, condition)
         askers[model] = Asker(engine, protocol, requests, workspace, condition)
-    size = items_until_verdict(askers, spec.candidates, spec.incumbent, items, rule)
-    return size, sum(asker.spent_usd for asker in askers.values())
+    size, rule = items_until_verdict(askers, spec.candidates, spec.incumbent, items, rule)
+    return size, sum(asker.spent_usd for asker in askers.values()), rule
 
 
 def _gap(spec: MeasureSpec, ours: Measured, theirs: Measured, rule: StoppingRule | None) -> Gap:
@@ -211,10 +217,12 @@ def measure_one(
     with workspace.lock(key.identity.digest[:16], lambda: _say_waiting(engine, requests, terms)):
         workspace.begin_run(key, len(items))
         log = CallLog(workspace, key, terms.before)
+        begun = terms.work_before or work_of(engine)
         try:
             asked = _ask(engine, requests, workspace, terms, log)
         finally:
             log.note()
+            _put_work(engine, workspace, key.run_id, begun)
             workspace.put_cost(key.run_id, cost_so_far(engine, requests, workspace, terms.price))
         outputs = [asked.outputs[request.id] for request in requests]
         found = _marking(engine, protocol, items, requests, outputs, terms)
@@ -230,7 +238,7 @@ def measure_one(
         account=workspace.account(key.run_id),
         spent_usd=asked.usd,
         ran=found.ran,
-        token_work=engine.token_work if isinstance(engine, CountsWork) else None,
+        notes=notes_of(engine.identity.settings),
     )
 
 
@@ -263,6 +271,12 @@ def _marking(
             terms.on_progress(f"{engine.model.short}: answers run", done, total)
 
     return protocol.marks(answered, progress)
+
+
+def _put_work(engine: Engine, workspace: Workspace, run_id: str, begun: TokenWork) -> None:
+    done = work_of(engine) - begun
+    if done.computed:
+        workspace.put_work(run_id, done)
 
 
 def _say_waiting(engine: Engine, requests: list[Request], terms: Terms) -> None:

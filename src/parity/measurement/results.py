@@ -7,7 +7,7 @@ from parity.core.gaps import Gap
 from parity.core.items import Tag
 from parity.core.outputs import Failure, Output, Usage
 from parity.core.refs import ModelRef
-from parity.core.runs import Marked, Ran, TokenWork
+from parity.core.runs import Marked, Ran
 from parity.core.scores import Unscored
 from parity.measurement.comparison import outside_count
 from parity.measurement.draws import item_scores
@@ -32,8 +32,8 @@ class Measured:
     reasons: tuple[tuple[str, int], ...]
     account: RunAccount = field(default_factory=RunAccount)
     spent_usd: float = 0.0
-    token_work: TokenWork | None = None
     ran: Ran | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def items(self) -> int:

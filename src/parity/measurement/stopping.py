@@ -5,6 +5,7 @@ way for every bound, as elsewhere. Of these items every one is a bet, whatever i
 like them a whole cluster is one bet, so that clusters are asked one after the other.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,8 @@ from parity.measurement.verdicts import verdict_of
 from parity.runs.plan import place
 from parity.runs.runner import ask
 from parity.stats.noninferiority import Evidence
-from parity.stats.sequential import AnytimeBounds, FloatArray, anytime_bounds, unit_bounds
+from parity.stats.predicted import Predicted, predicted_bounds, predicted_evidence, predicted_mean
+from parity.stats.sequential import FloatArray, anytime_bounds, log_evidence, unit_bounds, unit_evidence
 from parity.store import Workspace
 
 FIRST_LOOK, GROWTH = 50, 1.2
@@ -36,6 +38,8 @@ class StoppingRule:
     """When to stop. `population`: how many items there are, or None when they stand for future ones like them.
 
     `clusters` says which items hang together, `sizes` how many items each cluster has; both count for future ones only.
+    `forecast` holds an earlier model's scores, which predict a candidate's; `predictions` what difference that makes
+    for every item, once the incumbent has answered them all. Both count for these items only.
     """
 
     margin: float
@@ -43,12 +47,26 @@ class StoppingRule:
     population: int | None
     clusters: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    forecast: Scores | None = None
+    predictions: Mapping[str, float] | None = None
+
+    def informed(self, items: Sequence[Item], incumbent: Scores) -> "StoppingRule":
+        """The rule with a prediction for every item: earlier model minus incumbent; 0 where one has no score."""
+        if self.forecast is None:
+            return self
+        found = {}
+        for item in items:
+            early, theirs = self.forecast.get(item.id), incumbent.get(item.id)
+            found[item.id] = 0.0 if early is None or theirs is None else early - theirs
+        return replace(self, predictions=found)
 
 
-def rule_for(items: Sequence[Item], margin: float, alpha: float, about_these: bool) -> StoppingRule:
+def rule_for(
+    items: Sequence[Item], margin: float, alpha: float, about_these: bool, forecast: Scores | None = None
+) -> StoppingRule:
     """The rule for all items of a benchmark: about these items, or about future ones like them."""
     if about_these:
-        return StoppingRule(margin, alpha, len(items))
+        return StoppingRule(margin, alpha, len(items), forecast=forecast)
     clusters = {item.id: value for item in items for kind, value in item.tags if kind == CLUSTER}
     return StoppingRule(margin, alpha, None, clusters, Counter(clusters.values()))
 
@@ -100,16 +118,22 @@ def items_until_verdict(
     incumbent: ModelRef,
     items: Sequence[Item],
     rule: StoppingRule,
-) -> int:
-    """Ask all models more and more of the items until every candidate has its verdict; returns how many that took."""
+) -> tuple[int, StoppingRule]:
+    """Ask all models more and more of the items until every candidate has its verdict.
+
+    Returns how many items that took, and the rule with its predictions. With a forecast the incumbent answers all items
+    first (what it answered before is not asked again).
+    """
+    if rule.forecast is not None:
+        rule = rule.informed(items, askers[incumbent].scores(items))
     for size in looks(len(items)):
         part = items[:size]
         scores = {model: asker.scores(part) for model, asker in askers.items()}
         names = [item.id for item in part]
         verdicts = [verdict_so_far(names, scores[model], scores[incumbent], rule) for model in candidates]
         if Verdict.INCONCLUSIVE not in verdicts:
-            return size
-    return len(items)
+            return size, rule
+    return len(items), rule
 
 
 def verdict_so_far(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> Verdict:
@@ -137,8 +161,11 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
     wide = _evidence(items, candidate, incumbent, rule, 0.025)
     verdict = verdict_of(shown)
     fixed = compare(pairs, rule.margin, rule.alpha)
+    predicted = _predicted(items, rule)
+    worst_I, best_I, _ = _differences(items, candidate, incumbent)
     return replace(
         fixed,
+        gap=predicted_mean((worst_I + best_I) / 2, predicted) if predicted else fixed.gap,
         missing=replace(fixed.missing, worst_case=None),
         low=wide.low,
         high=wide.high,
@@ -147,33 +174,60 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
         bound_high=shown.high,
         verdict=verdict,
         worse=shown.worse,
+        p_value=math.exp(-_against_margin(items, candidate, incumbent, rule)),
+        chance_within_margin=None,
         items_needed=fixed.items_needed if verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
 def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule, alpha: float) -> Evidence:
     """Bounds at `alpha` that hold at any stop, with missing scores going the worst way for each."""
-    ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
-    worst_I = np.nan_to_num(ours, nan=0.0) - np.nan_to_num(theirs, nan=1.0)
-    best_I = np.nan_to_num(ours, nan=1.0) - np.nan_to_num(theirs, nan=0.0)
-    # A missing score is whatever is worst, so that a pair's difference is one of -1, 0, 1 when both kinds are whole.
-    graded = not all(is_binary(side.get(item)) for item in items for side in (candidate, incumbent))
+    worst_I, best_I, graded = _differences(items, candidate, incumbent)
     if rule.clusters:
-        bounds = _cluster_bounds(items, worst_I, best_I, rule, alpha)
+        worst_U, best_U, size_U = _whole_clusters(items, worst_I, best_I, rule)
+        bounds = unit_bounds(worst_U, best_U, size_U, alpha, max(rule.sizes.values()))
+    elif predicted := _predicted(items, rule):
+        bounds = predicted_bounds(worst_I, best_I, predicted, alpha, graded)
     else:
         bounds = anytime_bounds(worst_I, best_I, alpha, rule.population, graded)
     return Evidence(rule.margin, alpha, bounds.low, bounds.high, bounds.method)
 
 
-def _cluster_bounds(
-    items: Sequence[str], worst_I: FloatArray, best_I: FloatArray, rule: StoppingRule, alpha: float
-) -> AnytimeBounds:
-    """Bounds from the clusters that were asked whole; one that is not yet whole waits."""
+def _against_margin(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> float:
+    """Log evidence against "worse by the margin or more", missing scores going the worst way."""
+    worst_I, best_I, graded = _differences(items, candidate, incumbent)
+    if rule.clusters:
+        worst_U, _, size_U = _whole_clusters(items, worst_I, best_I, rule)
+        return unit_evidence(worst_U, size_U, -rule.margin, max(rule.sizes.values()))
+    if predicted := _predicted(items, rule):
+        return predicted_evidence(worst_I, predicted, -rule.margin, graded)
+    return log_evidence(worst_I, -rule.margin, rule.population, graded)
+
+
+def _predicted(items: Sequence[str], rule: StoppingRule) -> Predicted | None:
+    """What an earlier run predicts for the items seen, and for all together."""
+    if rule.predictions is None or rule.population is None:
+        return None
+    seen_I = np.array([rule.predictions[item] for item in items])
+    return Predicted(seen_I, sum(rule.predictions.values()), rule.population)
+
+
+def _differences(items: Sequence[str], candidate: Scores, incumbent: Scores) -> tuple[FloatArray, FloatArray, bool]:
+    """Differences with missing scores going against the candidate and for it, and whether any score is graded."""
+    ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
+    worst_I = np.nan_to_num(ours, nan=0.0) - np.nan_to_num(theirs, nan=1.0)
+    best_I = np.nan_to_num(ours, nan=1.0) - np.nan_to_num(theirs, nan=0.0)
+    return worst_I, best_I, not all(is_binary(side.get(item)) for item in items for side in (candidate, incumbent))
+
+
+def _whole_clusters(
+    items: Sequence[str], worst_I: FloatArray, best_I: FloatArray, rule: StoppingRule
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Totals and sizes of the clusters that were asked whole; one that is not yet whole waits."""
     unit_I = [rule.clusters.get(item, f"\0{item}") for item in items]
     places = {unit: at for at, unit in enumerate(dict.fromkeys(unit_I))}
     at_I = np.array([places[unit] for unit in unit_I])
     size_U = np.bincount(at_I)
     whole_U = size_U == np.array([rule.sizes.get(unit, 1) for unit in places])
     worst_U, best_U = np.bincount(at_I, worst_I), np.bincount(at_I, best_I)
-    largest = max(rule.sizes.values())
-    return unit_bounds(worst_U[whole_U], best_U[whole_U], size_U[whole_U], alpha, largest)
+    return worst_U[whole_U], best_U[whole_U], size_U[whole_U].astype(np.float64)

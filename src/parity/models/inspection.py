@@ -22,7 +22,8 @@ from parity.models.model_files import FileEntry, LocalFolder, ModelFiles, read_j
 from parity.models.safetensors import SafetensorsHeader, read_safetensors
 from parity.models.shapes import context_of, shape_of
 from parity.models.sources import code_keys
-from parity.models.template_facts import TemplateFacts, differences, facts_of, find_template_text
+from parity.models.template_facts import TemplateFacts, differences, facts_of
+from parity.models.templates import find_template_text
 from parity.models.tokenizer_facts import TokenizerFacts, find_tokenizer
 
 # Types whose elements are not one parameter each: packed integers of quantized checkpoints.

@@ -9,9 +9,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from parity.models.model_files import ModelFiles, read_json, read_small
-from parity.models.templates import default_template
-
 _MAX_CHARACTERS = 256 * 1024
 _MAX_DIFFERENCES = 200
 # Conditions on these are what every template is made of.
@@ -29,21 +26,6 @@ class TemplateFacts:
     found_in: str
     literals: tuple[str, ...] | None
     text: str
-
-
-def find_template_text(files: ModelFiles) -> tuple[str, str] | None:
-    """(text, the file it is in) of the template of a folder or repository, newest convention first.
-
-    Raises:
-        ModelError: a file that should hold it is not text, or not JSON.
-    """
-    names = {entry.name for entry in files.listing()}
-    if "chat_template.jinja" in names:
-        return read_small(files, "chat_template.jinja"), "chat_template.jinja"
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        if name in names and (found := default_template(read_json(files, name).get("chat_template"))) is not None:
-            return found, name
-    return None
 
 
 def facts_of(template: str, found_in: str) -> TemplateFacts:

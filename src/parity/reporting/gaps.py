@@ -56,6 +56,10 @@ def gap_page(gap: Gap, candidate: str, incumbent: str) -> Page:
     )
     if gap.mcnemar_p is not None and gap.mcnemar_mid_p is not None:
         rows += (("McNemar p, exact (mid-p)", f"{gap.mcnemar_p:.3g} ({gap.mcnemar_mid_p:.3g})"),)
+    if gap.p_value is not None and gap.margin is not None:
+        rows += ((f"p that it is worse by {100 * gap.margin:g} points or more", f"{gap.p_value:.3g}"),)
+    if gap.chance_within_margin is not None:
+        rows += (("posterior chance that it is not (Jeffreys)", percent(gap.chance_within_margin)),)
     tone = TONES.get(gap.verdict, "yellow") if gap.verdict else ""
     blocks = [Sentence(sentence, tone) for sentence in verdict_sentences(gap, candidate, incumbent)]
     return Page(f"{candidate} against {incumbent}", (*blocks, Table(("", "value"), rows)))

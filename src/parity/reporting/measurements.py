@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from parity.core.digests import Plain, plain
+from parity.core.runs import TokenWork
 from parity.measurement.draws import pass_at
 from parity.measurement.results import Comparison, Measured, Measurement
 from parity.reporting.accounts import account_blocks, account_json
@@ -61,14 +62,14 @@ def run_json(measured: Measured) -> dict[str, Plain]:
         "pass_at": {str(found.k): plain(found) for found in pass_at(measured.marks)} if measured.draws > 1 else {},
         "isolation": measured.ran.isolation if measured.ran else None,
         "held_objects": measured.ran.held_objects if measured.ran else None,
-        "tested_inside": measured.ran.tested_inside if measured.ran else None,
         "outside": measured.outside,
         "unscored": dict(measured.reasons),
         "prompt_tokens": measured.usage.prompt_tokens,
         "completion_tokens": measured.usage.completion_tokens,
         "truncated_tokens": measured.usage.truncated_tokens,
         "dropped_shots": measured.usage.dropped_shots,
-        "token_work": plain(measured.token_work),
+        **_work_json(measured.account.work),
+        "notes": list(measured.notes),
         "latency_s": median(measured.latencies_s) if measured.latencies_s else None,
         **account_json(measured.account),
         "averages": {grouping: average for grouping, average in averages_of(measured).items()},
@@ -91,7 +92,7 @@ def measurement_page(found: Measurement) -> Page:
             blocks.append(Sentence(f"{found.benchmark} has {found.population:,} items: it cannot decide this."))
         if comparison.gap.interval.startswith(ANYTIME):
             blocks.append(Sentence(STOPPED))
-            if comparison.gap.interval == METHOD_ITEMS and found.items == found.population:
+            if comparison.gap.interval.startswith(METHOD_ITEMS) and found.items == found.population:
                 blocks.append(Sentence(EXHAUSTED))
     blocks += run_blocks(found.measured, found.groupings)
     for comparison in found.comparisons:
@@ -111,16 +112,31 @@ def run_blocks(runs: Sequence[Measured], groupings: Sequence[str]) -> list[Block
     return [*blocks, Heading("What it took"), _cost(runs), *_work(runs), *account_blocks(runs)]
 
 
+def _work_json(work: TokenWork | None) -> dict[str, Plain]:
+    """What was computed here, over all calls of the run; null where nothing was."""
+    return {
+        "tokens_requested": work.requested if work else None,
+        "tokens_computed": work.computed if work else None,
+        "tokens_floor": work.distinct if work else None,
+        "matrix_share": work.matrix_share if work else None,
+    }
+
+
 def _work(runs: Sequence[Measured]) -> list[Sentence]:
-    """How much of what was asked had to be computed; nothing where nothing was scored just now."""
-    return [
-        Sentence(
-            f"{run.model.short}: {work.computed:,} tokens computed just now where {work.requested:,} were asked for; "
-            f"{work.distinct:,} of them are distinct."
-        )
-        for run in runs
-        if (work := run.token_work) and work.requested
-    ]
+    """How much of what was asked had to be computed, and how fast; and what was not computed in the usual way."""
+    found = []
+    for run in runs:
+        if work := run.account.work:
+            share = work.matrix_share
+            rate = f", at {percent(share)} of the rate that this machine multiplies matrices at" if share else ""
+            found.append(
+                Sentence(
+                    f"{run.model.short}: {work.computed:,} tokens computed where {work.requested:,} were asked for; "
+                    f"{work.distinct:,} of them are distinct{rate}."
+                )
+            )
+        found += [Sentence(f"{run.model.short}: {note}", "yellow") for note in run.notes]
+    return found
 
 
 def _accuracy(runs: Sequence[Measured]) -> Table:

@@ -35,13 +35,6 @@ def ran_blocks(runs: Sequence[Measured]) -> list[Block]:
                     "not plain values alone."
                 )
             )
-        if run.ran and run.ran.tested_inside:
-            blocks.append(
-                Sentence(
-                    f"{run.model.short}: {run.ran.tested_inside:,} tests ran in the program's own process, as their "
-                    "language needs it."
-                )
-            )
     return blocks
 
 

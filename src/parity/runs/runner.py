@@ -155,7 +155,10 @@ def most_usage(request: Request, hidden_tokens: int = 0) -> tuple[int, int]:
         size = len(prompt.text.encode()) + 8
     if isinstance(request, Generate):
         return size, request.sampling.max_tokens + hidden_tokens
-    return size + sum(size + len(text.encode()) + 8 for text in request.continuations), len(request.continuations) + 1
+    # With contexts each stands in two questions of its own, alone and with its continuation.
+    own = sum(size + 2 * len(context.encode()) + 8 for context in request.contexts)
+    read = size + own + sum(size + len(text.encode()) + 8 for text in request.continuations)
+    return read, len(request.continuations) + max(1, len(request.contexts))
 
 
 def _again(output: Output) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from parity.stats.distributions import normal_quantile
+from parity.stats.distributions import normal_cdf, normal_quantile
 from parity.stats.intervals import Interval, check_confidence
 
 FloatArray = NDArray[np.float64]
@@ -155,6 +155,11 @@ def bounded_low(units: Units, alpha: float) -> float:
             return at - _TOLERANCE
         at = at - step if math.isfinite(step) else (low + high) / 2
     return low
+
+
+def bounded_p_value(units: Units, mean: float) -> float:
+    """P-value of H0 mean difference <= `mean`: the probability that `bounded_low` is the bound's own level there."""
+    return float(normal_cdf(np.array(_root(_grouped(units), mean))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,21 @@ def normal_quantile(probability: float) -> float:
     return float(special.ndtri(probability))
 
 
+def normal_cdf(x_X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return P(Z <= x) elementwise, Z standard normal; shape (X,) in and out."""
+    return np.asarray(special.ndtr(x_X), dtype=np.float64)
+
+
+def beta_cdf(a: float, b: float, x_X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return P(X <= x) elementwise, X ~ Beta(a, b), a, b > 0, x in [0, 1]; shape (X,) in and out."""
+    return np.asarray(special.betainc(a, b, x_X), dtype=np.float64)
+
+
+def beta_quantiles(a: float, b: float, probability_X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """As `beta_quantile`, of many probabilities."""
+    return np.asarray(special.betaincinv(a, b, probability_X), dtype=np.float64)
+
+
 def student_quantile(probability: float, degrees: float) -> float:
     """Return t with P(T <= t) = probability, T Student's with `degrees` > 0 of freedom, which may be a fraction."""
     return float(special.stdtrit(degrees, probability))

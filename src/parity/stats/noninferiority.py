@@ -6,14 +6,18 @@ A verdict at one-sided alpha reads the ends of the 1 - 2 alpha interval (duality
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from parity.stats.bounded import Units, bounded_interval
-from parity.stats.exact import exact_interval
+import numpy as np
+
+from parity.stats.bounded import Units, bounded_interval, bounded_p_value
+from parity.stats.distributions import normal_cdf
+from parity.stats.exact import exact_interval, exact_p_value
 from parity.stats.intervals import Interval, check_confidence
-from parity.stats.paired import PairedCounts, tango_interval
-from parity.stats.sequential import unit_bounds
+from parity.stats.paired import PairedCounts, tango_interval, tango_statistic
+from parity.stats.sequential import unit_bounds, unit_evidence
 
 # The score interval can miss its level a little with few items (worst found: .0557 for .05); below this, exact.
 EXACT_BELOW = 30
@@ -63,6 +67,21 @@ def paired_interval(sample: Sample, confidence: float = 0.95) -> Interval:
     check_confidence(confidence)
     bounds = unit_bounds(sample.total_U, sample.total_U, sample.size_U, (1 - confidence) / 2)
     return Interval(bounds.low, bounds.high, confidence, BETTING)
+
+
+def p_value(sample: Sample, difference: float) -> float:
+    """P-value of H0 gap <= `difference`, one-sided, by the method that `paired_interval` uses on such a sample.
+
+    Raises:
+        ValueError: difference outside [-1, 1].
+    """
+    if isinstance(sample, PairedCounts):
+        if sample.n < EXACT_BELOW:
+            return exact_p_value(sample, difference, "greater")
+        return float(normal_cdf(np.array(-tango_statistic(sample, difference))))
+    if sample.count >= EXACT_BELOW:
+        return bounded_p_value(sample, difference)
+    return math.exp(-unit_evidence(sample.total_U, sample.size_U, difference))
 
 
 def evidence(sample: Sample, margin: float, alpha: float = 0.05) -> Evidence:

@@ -1,13 +1,18 @@
-"""How many items a verdict takes: the arithmetic of planning, for a test that looks once.
+"""How many items a verdict takes: the arithmetic of planning.
 
-Knows: flips, gap, margin, alpha, power. Refuses to know: sequential tests, costs.
+Knows: flips, gap, margin, alpha, power; what a test that may look after every item takes, by simulation. Refuses to
+know: costs.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from parity.stats.distributions import normal_quantile
+import numpy as np
+
+from parity.stats.distributions import normal_cdf, normal_quantile
+from parity.stats.sequential import first_rejection
 
 
 def items_for_verdict(
@@ -46,3 +51,60 @@ def units_for_verdict(
     if population is not None:
         n = min(n / (1 + (n - 1) / population), population)
     return max(1, math.ceil(n - 1e-9))
+
+
+def power_at(items: int, variance: float, gap: float, margin: float, alpha: float = 0.05) -> float:
+    """Probability that a test looking once after `items` shows that a gap above -margin is above it; a fraction.
+
+    The inverse of `units_for_verdict` without a finite population.
+
+    Raises:
+        ValueError: no items or no variance.
+    """
+    if items < 1 or variance <= 0:
+        raise ValueError(f"{items} items and a variance of {variance}")
+    z = (margin + gap) * math.sqrt(items / variance) - normal_quantile(1 - alpha)
+    return float(normal_cdf(np.array(z)))
+
+
+def detectable(items: int, variance: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest distance between gap and margin that `items` show with `power`; as a fraction, one look.
+
+    At a true gap of 0 it is the smallest margin that can be had.
+
+    Raises:
+        ValueError: no items or a negative variance.
+    """
+    if items < 1 or variance < 0:
+        raise ValueError(f"{items} items and a variance of {variance}")
+    return (normal_quantile(1 - alpha) + normal_quantile(power)) * math.sqrt(variance / items)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Items a sequential test takes, over random orders: mean, 90 % quantile, and the share that had a verdict."""
+
+    mean: float
+    quantile_90: float
+    decided: float
+
+
+def sequential_items(
+    flips: float, gap: float, margin: float, alpha: float, available: int, these: bool, orders: int = 100
+) -> Looking:
+    """Simulate verdicts of NON_INFERIOR looked for after every item, on `available` items; the same every time.
+
+    `these`: about these items, drawn without replacement; else about a source they are a sample of. An order without a
+    verdict counts with all items.
+    """
+    chance = np.random.default_rng(0)
+    ahead, behind = round(available * (flips + gap) / 2), round(available * (flips - gap) / 2)
+    base = np.repeat([1.0, -1.0, 0.0], [ahead, behind, available - ahead - behind])
+    shares = [(flips - gap) / 2, 1 - flips, (flips + gap) / 2]
+    needed = []
+    for _ in range(orders):
+        seen = chance.permutation(base) if these else chance.choice([-1.0, 0.0, 1.0], size=available, p=shares)
+        needed.append(first_rejection(seen, -margin, alpha, available if these else None))
+    items = np.array([available if size is None else size for size in needed], dtype=np.float64)
+    decided = sum(size is not None for size in needed) / orders
+    return Looking(float(items.mean()), float(np.quantile(items, 0.9)), decided)

@@ -12,6 +12,7 @@ one looks (Ville 1939). Sources: Waudby-Smith & Ramdas, arXiv 2006.04347 (withou
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ METHOD_FUTURE = f"{ANYTIME}, future items like these"
 BETS = np.geomspace(0.04, 0.60, 40)
 _BISECTIONS = 40
 _ROUNDING = 1e-9
+_FIRST = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,8 @@ def anytime_bounds(
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha is {alpha}; it is a chance between 0 and 0.5")
     method = METHOD_FUTURE if population is None else METHOD_ITEMS
-    if population is None or graded:
-        return AnytimeBounds(_low(worst, alpha, population), -_low(-best, alpha, population), alpha, method)
-    return AnytimeBounds(_low_count(worst, alpha, population), -_low_count(-best, alpha, population), alpha, method)
+    low, high = (_low_of(differences, alpha, population, graded) for differences in (worst, -best))
+    return AnytimeBounds(low, -high, alpha, method)
 
 
 def unit_bounds(
@@ -74,8 +75,24 @@ def unit_bounds(
     top = largest if largest is not None else float(size.max(initial=1.0))
     if not (np.abs((worst, best)) <= size * (1 + 1e-12)).all() or not (size <= top).all() or not 0 < alpha < 0.5:
         raise ValueError("units hold totals within their sizes, and alpha lies between 0 and 0.5")
-    low, high = _low(worst / top, alpha, None, size / top), _low(-best / top, alpha, None, size / top)
+    low, high = _low(worst / top, alpha, size / top), _low(-best / top, alpha, size / top)
     return AnytimeBounds(low, -high, alpha, METHOD_FUTURE)
+
+
+def unit_evidence(total_U: ArrayLike, size_U: ArrayLike, mean: float, largest: float | None = None) -> float:
+    """Log of the largest wealth so far against "the source's mean per item is at most `mean`", units as bets."""
+    total, size = np.asarray(total_U, dtype=np.float64), np.asarray(size_U, dtype=np.float64)
+    top = largest if largest is not None else float(size.max(initial=1.0))
+    return _wealth(total / top + (1 - size / top) * mean, mean, None)
+
+
+def log_evidence(differences_I: ArrayLike, mean: float, population: int | None = None, graded: bool = False) -> float:
+    """Log of the largest wealth so far against "the mean is at most `mean`"; e to its minus is an anytime p-value."""
+    differences = _differences(differences_I, population, graded)
+    if population is None:
+        return _wealth(differences, mean, None)
+    total = mean * population if graded else math.floor(mean * population + 1e-9)
+    return _wealth(differences, total, population)
 
 
 def exceeds(
@@ -85,11 +102,7 @@ def exceeds(
 
     For right and wrong the null in a population is a whole number of items: at most floor(mean * population).
     """
-    differences = _differences(differences_I, population, graded)
-    if population is None:
-        return _wealth(differences, mean, None) >= -math.log(alpha)
-    total = mean * population if graded else math.floor(mean * population + 1e-9)
-    return _wealth(differences, total, population) >= -math.log(alpha)
+    return log_evidence(differences_I, mean, population, graded) >= -math.log(alpha)
 
 
 def _differences(differences_I: ArrayLike, population: int | None, graded: bool) -> FloatArray:
@@ -102,25 +115,32 @@ def _differences(differences_I: ArrayLike, population: int | None, graded: bool)
     return found
 
 
-def _low_count(differences: FloatArray, alpha: float, population: int) -> float:
-    """The smallest whole total that is not rejected: all below it are, since wealth falls as the null grows."""
-    rejected, standing = -population - 1, population
-    while standing - rejected > 1:
-        middle = (rejected + standing) // 2
-        if _wealth(differences, middle, population) >= -math.log(alpha):
+def smallest_total(rejects: Callable[[float], bool], population: int, graded: bool) -> float:
+    """The smallest total difference of a population that is not rejected; all below it are, since wealth falls as the
+    null grows. Whole numbers where differences are; else to a millionth of an item.
+    """
+    rejected, standing = -population - 1.0, float(population)
+    while standing - rejected > (1e-6 if graded else 1):
+        middle = (rejected + standing) / 2 if graded else float((rejected + standing) // 2)
+        if rejects(middle):
             rejected = middle
         else:
             standing = middle
-    return standing / population
+    return standing
 
 
-def _low(differences: FloatArray, alpha: float, population: int | None, weight_U: FloatArray | None = None) -> float:
-    """The largest mean that is rejected; -1 where none is. Weights: a unit's size as a share of the largest."""
+def _low_of(differences: FloatArray, alpha: float, population: int | None, graded: bool) -> float:
+    if population is None:
+        return _low(differences, alpha)
+    total = smallest_total(lambda null: _wealth(differences, null, population) >= -math.log(alpha), population, graded)
+    return max(-1.0, total / population)
+
+
+def _low(differences: FloatArray, alpha: float, weight_U: FloatArray | float = 1.0) -> float:
+    """The largest mean of a source that is rejected; -1 where none is. Weights: unit sizes, the largest 1."""
 
     def rejects(mean: float) -> bool:
-        null = mean if population is None else mean * population
-        seen = differences if weight_U is None else differences + (1 - weight_U) * mean
-        return _wealth(seen, null, population) >= -math.log(alpha)
+        return _wealth(differences + (1 - weight_U) * mean, mean, None) >= -math.log(alpha)
 
     rejected, standing = -1.0 + 1e-6, 1.0
     if not rejects(rejected):
@@ -134,33 +154,60 @@ def _low(differences: FloatArray, alpha: float, population: int | None, weight_U
     return rejected
 
 
+def first_rejection(
+    differences_I: ArrayLike, mean: float, alpha: float, population: int | None = None, graded: bool = False
+) -> int | None:
+    """How many differences it took to reject "the mean is at most `mean`" at `alpha`; None if all did not suffice."""
+    differences = _differences(differences_I, population, graded)
+    null = mean
+    if population is not None:
+        null = mean * population if graded else math.floor(mean * population + 1e-9)
+    size = _FIRST
+    while True:
+        # What the first items prove does not depend on the later ones, so most of these need not be looked at.
+        over_I = _wealth_path(differences[:size], null, population) >= -math.log(alpha)
+        if over_I.any():
+            return int(over_I.argmax())
+        if size >= len(differences):
+            return None
+        size *= 3
+
+
 def _wealth(differences: FloatArray, null: float, population: int | None) -> float:
     """Largest log wealth so far of the mixture of bets against a total (in a population) or mean of at most `null`."""
-    if not len(differences):
-        return 0.0
+    return float(_wealth_path(differences, null, population).max())
+
+
+def _wealth_path(differences: FloatArray, null: float, population: int | None) -> FloatArray:
+    """Log wealth after 0, 1, ... items; infinite from where the null is impossible."""
     x_I = (differences + 1) / 2
-    mean_I = _null_means(x_I, null, population)
-    # A null that is true by the last digit must not be broken by rounding.
-    if (mean_I < -_ROUNDING).any():
-        return math.inf
-    # Where the null leaves nothing to win (mean 0) no bet is placed; the next null mean says if it was broken.
-    mean_I = mean_I[: len(x_I)]
-    ratio_I = np.divide(x_I, mean_I, out=np.ones_like(x_I), where=mean_I > _ROUNDING)
-    steps_BI = np.log1p(BETS[:, None] * (ratio_I[None, :] - 1.0))
-    wealth_BI = np.cumsum(steps_BI, axis=1)
-    top_I = wealth_BI.max(axis=0)
-    mixed_I = top_I + np.log(np.exp(wealth_BI - top_I).mean(axis=0))
-    return float(max(0.0, mixed_I.max()))
-
-
-def _null_means(x_I: FloatArray, null: float, population: int | None) -> FloatArray:
-    """Mean of what is still to come under the null, before each item and after the last; negative: impossible.
-
-    An endless source has the same mean always; in a population what was seen is missing from the rest.
-    """
     if population is None:
-        return np.full(len(x_I), (null + 1) / 2)
-    left_I = (null + population) / 2 - np.concatenate(([0.0], np.cumsum(x_I)))
-    count_I = population - np.arange(len(x_I) + 1)
-    # After the last item nothing is to come; the null still has to account for what was seen.
+        return mixture_path(x_I, np.full(len(x_I) + 1, (null + 1) / 2))
+    return mixture_path(x_I, left_means(x_I, (null + population) / 2, population))
+
+
+def left_means(values_I: FloatArray, total: float, population: int) -> FloatArray:
+    """Mean of what is still to come if the population's total is `total`, before each item and after the last.
+
+    After the last item of all nothing is to come: -1 where the total does not account for what was seen, else 0.
+    """
+    left_I = total - np.concatenate(([0.0], np.cumsum(values_I)))
+    count_I = population - np.arange(len(values_I) + 1)
     return np.where(count_I > 0, left_I / np.maximum(count_I, 1), np.where(left_I < -_ROUNDING, -1.0, 0.0))
+
+
+def mixture_path(won_I: FloatArray, fair_I: FloatArray, bets: FloatArray = BETS) -> FloatArray:
+    """Log wealth after 0, 1, ... items of a mixture of bets on `won_I` >= 0, of mean at most `fair_I` under the null.
+
+    `fair_I` has one entry more: what is left after the last item. From a negative one on the null is impossible and
+    wealth infinite.
+    """
+    # Where the null leaves nothing to win (mean 0) no bet is placed; the next null mean says if it was broken.
+    mean_I = fair_I[:-1]
+    ratio_I = np.divide(won_I, mean_I, out=np.ones_like(won_I), where=mean_I > _ROUNDING)
+    wealth_BI = np.cumsum(np.log1p(bets[:, None] * (ratio_I[None, :] - 1.0)), axis=1)
+    top_I = wealth_BI.max(axis=0)
+    mixed_I = np.append(0.0, top_I + np.log(np.exp(wealth_BI - top_I).mean(axis=0)))
+    # A null that is true by the last digit must not be broken by rounding.
+    mixed_I[fair_I < -_ROUNDING] = np.inf
+    return np.asarray(mixed_I, dtype=np.float64)

@@ -1,26 +1,34 @@
-"""What a run cost and whom it talked to, as rows of two tables: one a call of the command, one a finished run."""
+"""What a run took, what it cost and whom it talked to, as rows of tables: one a call of the command, one a run."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
 from parity.core.money import Cost, decode_price, encode_price
+from parity.core.runs import TokenWork
 from parity.files.egress import Egress
-from parity.store.schema import calls, costs
+from parity.store.schema import calls, costs, works
 
 
 @dataclass(frozen=True, slots=True)
 class RunAccount:
     """Of all calls that asked for a run. `cost` is None where no price is known, `hosts` where nobody looked.
 
-    `offline`: every call forbade other hosts; `attempts` to reach one were refused.
+    `offline`: every call forbade other hosts; `attempts` to reach one were refused. `work` is None where nothing was
+    computed here.
     """
 
     cost: Cost | None = None
     hosts: tuple[str, ...] | None = None
     attempts: int = 0
     offline: bool = False
+    work: TokenWork | None = None
+
+
+def put_work(connection: sa.Connection, run_id: str, at: float, work: TokenWork) -> None:
+    """Write what one call computed for a run."""
+    connection.execute(works.insert().values(run_id=run_id, at=at, **asdict(work)))
 
 
 def put_call(connection: sa.Connection, call_id: int | None, run_id: str, at: float, egress: Egress) -> int:
@@ -44,8 +52,14 @@ def put_cost(connection: sa.Connection, run_id: str, cost: Cost | None) -> None:
 def accounts(connection: sa.Connection, run_id: str | None = None) -> dict[str, RunAccount]:
     """The accounts of one run, or of all that have one."""
     called, paid = sa.select(calls).order_by(calls.c.call_id), sa.select(costs)
+    worked = sa.select(works)
     if run_id is not None:
         called, paid = called.where(calls.c.run_id == run_id), paid.where(costs.c.run_id == run_id)
+        worked = worked.where(works.c.run_id == run_id)
+    work: dict[str, TokenWork] = {}
+    for row in connection.execute(worked):
+        done = TokenWork(**{name: getattr(row, name) for name in TokenWork.__slots__})
+        work[row.run_id] = work.get(row.run_id, TokenWork()) + done
     prices = {
         row.run_id: Cost(row.usd, decode_price(row.price)) if row.price else None for row in connection.execute(paid)
     }
@@ -53,9 +67,9 @@ def accounts(connection: sa.Connection, run_id: str | None = None) -> dict[str, 
     for row in connection.execute(called):
         by_run.setdefault(row.run_id, []).append(row)
     found = {}
-    for run in prices.keys() | by_run.keys():
+    for run in prices.keys() | by_run.keys() | work.keys():
         rows = by_run.get(run, [])
         hosts = tuple(sorted({host for row in rows for host in json.loads(row.hosts)})) if rows else None
         attempts, offline = sum(row.attempts for row in rows), bool(rows) and all(row.offline for row in rows)
-        found[run] = RunAccount(prices.get(run), hosts, attempts, offline)
+        found[run] = RunAccount(prices.get(run), hosts, attempts, offline, work.get(run))
     return found

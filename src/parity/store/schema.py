@@ -39,7 +39,6 @@ runs = Table(
     Column("finished", Float),
     Column("isolation", Text),
     Column("held_objects", Integer),
-    Column("tested_inside", Integer),
 )
 
 # What a finished run says of each draw of each item, in the run's order; `score` is null for an unscored one.
@@ -82,6 +81,22 @@ costs = Table(
 )
 
 
+# What one call of a command computed for a run, in tokens, operations and seconds (core.runs.TokenWork).
+works = Table(
+    "works",
+    metadata,
+    Column("work_id", Integer, primary_key=True),
+    Column("run_id", String(12), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("requested", Integer, nullable=False),
+    Column("computed", Integer, nullable=False),
+    Column("distinct", Integer, nullable=False),
+    Column("flops", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("matrix_s", Float, nullable=False),
+)
+
+
 def _first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[answers, runs, marks])
 
@@ -91,7 +106,7 @@ def _accounts(connection: Connection) -> None:
 
 
 def _draws(connection: Connection) -> None:
-    for column in (runs.c.isolation, runs.c.held_objects, runs.c.tested_inside, marks.c.draw):
+    for column in (runs.c.isolation, runs.c.held_objects, marks.c.draw):
         _add(connection, column)
 
 
@@ -102,7 +117,11 @@ def _add(connection: Connection, column: "Column[Any]") -> None:
         connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts, _draws)
+def _works(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[works])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts, _draws, _works)
 
 
 def migrate(connection: Connection, now: float) -> int:

@@ -18,7 +18,7 @@ from parity.core.digests import canonical
 from parity.core.money import Cost
 from parity.core.outputs import Output, decode_output, encode_output
 from parity.core.prompts import Request, RequestId, RequestKind, fingerprint
-from parity.core.runs import Marked, Ran, RunKey
+from parity.core.runs import Marked, Ran, RunKey, TokenWork
 from parity.errors import DataError, StoreError
 from parity.files import disk_error, locked
 from parity.files.egress import Egress
@@ -27,6 +27,7 @@ from parity.store.accounts import RunAccount
 from parity.store.rows import mark_row, marked_of_row
 
 BUSY_TIMEOUT_S = 60.0
+_PUT_ANSWER = schema.answers.insert().prefix_with("OR REPLACE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,8 @@ class Workspace:
             "draw": request.id.draw,
             "request": fingerprint(request),
         }
-        table = schema.answers
         with self._transaction() as connection:
-            connection.execute(table.delete().where(*(table.c[key] == value for key, value in row.items())))
-            connection.execute(table.insert().values(**row, output=encode_output(output), at=self._clock()))
+            connection.execute(_PUT_ANSWER, {**row, "output": encode_output(output), "at": self._clock()})
 
     def answers(self, identity: str, requests: Iterable[Request]) -> dict[RequestId, Output]:
         """The stored answers to these requests; nothing for those never answered."""
@@ -165,7 +164,7 @@ class Workspace:
             if rows:
                 connection.execute(schema.marks.insert(), rows)
             done = schema.runs.update().where(schema.runs.c.run_id == run_id)
-            how = {"isolation": None, "held_objects": None, "tested_inside": None} if ran is None else asdict(ran)
+            how = {"isolation": None, "held_objects": None} if ran is None else asdict(ran)
             connection.execute(done.values(status="done", finished=self._clock(), **how))
 
     def put_call(self, call_id: int | None, run_id: str, egress: Egress) -> int:
@@ -178,8 +177,13 @@ class Workspace:
         with self._transaction() as connection:
             accounts.put_cost(connection, run_id, cost)
 
+    def put_work(self, run_id: str, work: TokenWork) -> None:
+        """Add what this call of a command computed for a run."""
+        with self._transaction() as connection:
+            accounts.put_work(connection, run_id, self._clock(), work)
+
     def account(self, run_id: str) -> RunAccount:
-        """What a run cost and whom it talked to."""
+        """What a run took and cost, and whom it talked to."""
         with self._reading() as connection:
             return accounts.accounts(connection, run_id).get(run_id, RunAccount())
 
@@ -281,5 +285,5 @@ def _store_error(error: DatabaseError, path: Path) -> StoreError:
 
 def _record(row: Any) -> RunRecord:
     fields = {name: getattr(row, name) for name in RunRecord.__slots__ if name not in ("key", "ran")}
-    ran = Ran(row.isolation, row.held_objects, row.tested_inside) if row.isolation else None
+    ran = Ran(row.isolation, row.held_objects) if row.isolation else None
     return RunRecord(**fields, key=json.loads(row.key), ran=ran)

@@ -27,7 +27,7 @@ def served(tmp_path_factory):
     """(base URL, folder) of a running server."""
     for module in ("fastapi", "uvicorn", "transformers"):
         pytest.importorskip(module)
-    from parity.testing.folders import llama2c_folder
+    from parity.testing.llama2c import llama2c_folder
 
     source, scratch = needs_shared("weights_small", "stories260K"), tmp_path_factory.mktemp("served")
     folder = llama2c_folder(source / "stories260K.bin", source / "tok512.bin", scratch / "stories")

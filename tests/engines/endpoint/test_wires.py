@@ -183,6 +183,9 @@ def test_log_likelihoods_are_those_of_the_continuation_alone(fake, opened):
     )
     assert output.values == pytest.approx((first, second))
     assert output.tokens == (1, 3)
+    contexts = Loglikelihood(RequestId("c"), TextPrompt("The answer"), (" A", " A"), contexts=(" is", " was"))
+    ((_, output),) = opened("completions").answer([contexts])
+    assert output.values == pytest.approx((first, _logprob("The answer was", " A")))
 
 
 @pytest.mark.parametrize("values", [[None, 0.0, 0.0, 0.0], [None, -1.0, None, -2.0], [-1.0], []])

@@ -80,7 +80,7 @@ def proves(echo: Echo) -> bool:
 
 
 async def likelihoods(request: Loglikelihood, prompt: Prompt, ask: Ask) -> Loglikelihoods:
-    """Score every continuation: one question for the context, one for each.
+    """Score every continuation: one question for each context, one for each continuation.
 
     Raises:
         ItemFault: a continuation has no score.
@@ -88,24 +88,34 @@ async def likelihoods(request: Loglikelihood, prompt: Prompt, ask: Ask) -> Logli
     """
     if not isinstance(prompt, TextPrompt):
         raise EngineError("Log-likelihoods of a conversation cannot be asked over HTTP.", "Use --template none.")
-    context = prompt.text.rstrip()
-    if not context:
-        raise ItemFault(FailureKind.ENGINE, "an endpoint cannot score what follows an empty prompt")
-    before = await ask(context)
-    usage, latency_s = before.usage, before.latency_s
-    values, tokens = [], []
-    for continuation in request.continuations:
-        whole = await ask(prompt.text + continuation)
-        window = request.fit.window_tokens
-        if window is not None and len(whole.logprobs_T) - 1 > window:
-            raise ItemFault(FailureKind.CONTEXT_EXCEEDED, f"{len(whole.logprobs_T) - 1} tokens exceed {window}")
-        added = whole.logprobs_T[len(before.logprobs_T) :]
-        if not added or None in added:
-            raise ItemFault(FailureKind.ENGINE, f"continuation {continuation!r} adds no token with a probability")
-        values.append(sum(value for value in added if value is not None))
+    values, tokens, before = [], [], {}
+    usage, latency_s = Usage(), 0.0
+    for at, continuation in enumerate(request.continuations):
+        text = prompt.text + (request.contexts[at] if request.contexts else "")
+        context = text.rstrip()
+        if not context:
+            raise ItemFault(FailureKind.ENGINE, "an endpoint cannot score what follows an empty prompt")
+        if context not in before:
+            before[context] = await ask(context)
+            usage += before[context].usage
+            latency_s += before[context].latency_s
+        whole = await ask(text + continuation)
+        added = _added(request, continuation, before[context], whole)
+        values.append(sum(added))
         tokens.append(len(added))
         usage += whole.usage
         latency_s += whole.latency_s
     if not values:
         raise ItemFault(FailureKind.ENGINE, "there is no continuation to score")
     return Loglikelihoods(tuple(values), tuple(tokens), usage, latency_s)
+
+
+def _added(request: Loglikelihood, continuation: str, before: Echo, whole: Echo) -> list[float]:
+    """log p of the tokens that a continuation adds to its context."""
+    window = request.fit.window_tokens
+    if window is not None and len(whole.logprobs_T) - 1 > window:
+        raise ItemFault(FailureKind.CONTEXT_EXCEEDED, f"{len(whole.logprobs_T) - 1} tokens exceed {window}")
+    added = [value for value in whole.logprobs_T[len(before.logprobs_T) :] if value is not None]
+    if not added or len(added) < len(whole.logprobs_T) - len(before.logprobs_T):
+        raise ItemFault(FailureKind.ENGINE, f"continuation {continuation!r} adds no token with a probability")
+    return added

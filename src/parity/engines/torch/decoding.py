@@ -6,36 +6,40 @@ is said by whoever calls.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from parity.engines.torch.path import walking
-from parity.engines.torch.reading import Limits, Reader
-from parity.engines.torch.scoring import Work
+from parity.engines.torch.body import Body
+from parity.engines.torch.reading import WORTH_TOKENS, Reader, deepest, prompts_of
 from parity.engines.torch.slots import Slots
 
 
 class Decoding:
-    """Decodes after `contexts` with one model: `step`, choose, `feed`, as long as it is `open`.
+    """Decodes after `contexts`: `step`, choose, `feed`, as long as it is `open`.
 
-    `dropped` are requests that were cancelled and get nothing more; `work` counts
-    ids.
+    `dropped` are requests that were cancelled and get nothing more. No answer gets more than `most_tokens`. Beginnings
+    are kept apart, once for all that have them, where this saves at least `worth_tokens`.
     """
 
     def __init__(
         self,
-        model: Any,
+        body: Body,
         contexts: Sequence[Sequence[int]],
-        limits: Limits,
+        most_tokens: int,
         cancelled: Callable[[int], bool] = lambda _: False,
-        work: Work | None = None,
+        worth_tokens: float = WORTH_TOKENS,
     ) -> None:
-        self._model, self._cancelled = model, cancelled
-        self.work = work or Work()
-        self._slots = Slots(min(limits.slots, len(contexts)))
-        self._reader = Reader(model, contexts, self._slots, limits, cancelled, self.work)
+        self._body, self._cancelled = body, cancelled
+        room, tile = body.room, body.room.tile
+        prompts = prompts_of(contexts, tile, float("inf") if tile else worth_tokens)
+        depth = deepest(prompts)
+        own = max((len(prompt.row.ids) - prompt.shared_tokens for prompt in prompts), default=0) + most_tokens
+        heads = [head.length for head in {id(p.head): p.head for p in prompts if p.head}.values()]
+        count = min(room.slots(depth, own, heads), len(contexts))
+        self._slots = Slots(count, own)
+        cut = room.cut(depth, room.slots_bytes(count, own, heads))
+        self._reader = Reader(body, prompts, self._slots, cut, cancelled)
         self._running: list[int] = []
         self._tokens: list[int] = []
         self.dropped = self._reader.dropped
@@ -82,17 +86,6 @@ class Decoding:
 
     def _write(self) -> Tensor:
         """Hidden states (B, H) after the tokens that were fed."""
-        device = self._model.device
         depths = self._slots.depths
-        self._slots.stand(device)
-        with walking(self._model, self._slots):
-            hidden_B1H: Tensor = self._model.base_model(
-                input_ids=torch.tensor(self._tokens, device=device)[:, None],
-                position_ids=torch.tensor(depths, device=device)[:, None],
-                use_cache=False,
-            ).last_hidden_state
-        # Every answer's tokens are its own: computed because asked for, and never twice.
-        self.work.requested += len(depths)
-        self.work.computed += len(depths)
-        self.work.distinct += len(depths)
-        return hidden_B1H[:, 0]
+        self._slots.stand(self._body.device)
+        return self._body.step(self._slots, self._tokens, depths)

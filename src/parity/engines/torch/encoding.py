@@ -26,11 +26,11 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes for one tokenizer and one window."""
+    """Encodes for one tokenizer and one window; `whole`: never from parts, so that no text's ids depend on others."""
 
-    def __init__(self, tokenizer: Any, folder: Path, context_tokens: int | None) -> None:
+    def __init__(self, tokenizer: Any, folder: Path, context_tokens: int | None, whole: bool = False) -> None:
         self._tokenizer = tokenizer
-        self._joiner = Joiner(self._ids)
+        self._joiner = Joiner(self._ids, trusted=not whole)
         template = find_template(folder)
         self._chat = None
         if template is not None:

@@ -13,20 +13,28 @@ from parity.core.outputs import Delta, Failure, Output
 from parity.core.prompts import Generate, Loglikelihood, Request, RequestId
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
-from parity.engines.base import Cancellations, Capabilities
+from parity.engines.base import EXACT, PREFIXES, PREFIXES_NOT_SHARED, Cancellations, Capabilities
 from parity.engines.open import EngineOptions
+from parity.engines.torch.body import Body, Work
+from parity.engines.torch.determinism import TILE, ExactTurn, exactness
 from parity.engines.torch.encoding import Encoded, Encoder
+from parity.engines.torch.gauge import gauge
 from parity.engines.torch.generation import PlainWriter
 from parity.engines.torch.likelihood import likelihoods
+from parity.engines.torch.parts import PartsOfRequests
 from parity.engines.torch.proof import follows_a_walk
-from parity.engines.torch.reading import Limits
-from parity.engines.torch.scoring import Scorer, Work
+from parity.engines.torch.rate import matrix_rate
+from parity.engines.torch.room import Room
+from parity.engines.torch.scoring import Scorer
 from parity.engines.torch.writing import SharingWriter, Writer
 from parity.errors import ContextExceeded, EngineError, ModelError, UsageError, did_you_mean
+from parity.models.hardware import this_machine
 from parity.models.sources import locate
 
 # Ids a pass computes together, on a CPU and on a GPU.
 PASS_TOKENS = (2048, 16384)
+# Answers written together, if there is memory for them; and without shared prefixes, where they are padded.
+ANSWERS, PLAIN_BATCH = (64, 256), 8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -52,20 +60,20 @@ class TorchEngine:
                 f"{local.folder} cannot be loaded: {error}", "Check that transformers supports it."
             ) from error
         self._model.eval().to(self._device)
-        self._encoder = Encoder(self._tokenizer, local.folder, local.context_tokens)
-        self._batch_size = options.batch_size
+        self._encoder = Encoder(self._tokenizer, local.folder, local.context_tokens, whole=options.deterministic)
         self._cancellations = Cancellations()
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._closed = False
-        turn = self._one_at_a_time
+        self._turn = ExactTurn(self._lock, self._device) if options.deterministic else self._lock
+        self._body: Body | None = None
         self._scorer: Scorer | None = None
-        self._work: Work | None = None
-        self._writer: Writer = PlainWriter(self._model, self._tokenizer, options.batch_size, turn)
-        if follows_a_walk(self._model):
-            tokens = options.pass_tokens or PASS_TOKENS[self._device.type == "cuda"]
-            self._scorer = Scorer(self._model, tokens, turn)
-            self._work = work = self._scorer.work
-            self._writer = SharingWriter(self._model, self._tokenizer, Limits(options.batch_size, tokens), turn, work)
+        # Without shared prefixes; by itself where nothing beside a request may change a bit.
+        self._together = None if options.deterministic else options.batch_size or PLAIN_BATCH
+        self._writer: Writer = PlainWriter(self._model, self._tokenizer, self._together or 1, self._turn)
+        if follows_a_walk(self._model, TILE if options.deterministic else None):
+            self._body = Body(self._model, _room(self._model, options))
+            self._scorer = Scorer(self._model, self._body, self._turn)
+            self._writer = SharingWriter(self._model, self._tokenizer, self._body, self._turn)
         self.capabilities = Capabilities(
             frozenset({"generation", "loglikelihood"}), self._encoder.has_template, local.context_tokens, block=None
         )
@@ -77,19 +85,23 @@ class TorchEngine:
             (
                 ("device", self._device.type),
                 ("dtype", str(self._model.dtype).removeprefix("torch.")),
-                ("scoring", "shared prefixes" if self._scorer else "row by row"),
+                (PREFIXES, "shared" if self._body else PREFIXES_NOT_SHARED),
+                *([(EXACT, exactness(self._device))] if options.deterministic else []),
             ),
         )
 
     @property
     def token_work(self) -> TokenWork | None:
         work = self.work
-        return TokenWork(work.requested, work.computed, work.distinct) if work else None
+        if work is None or not work.computed:
+            return None
+        rate = matrix_rate(self._model.device, self._model.dtype)
+        return TokenWork(work.requested, work.computed, work.distinct, work.flops, work.seconds, work.flops / rate)
 
     @property
     def work(self) -> Work | None:
         """Tokens asked for, computed and distinct, so far; None where each row is computed alone."""
-        return self._work
+        return self._body.work if self._body else None
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[RequestId, Output]]:
         self._check_open()
@@ -114,27 +126,32 @@ class TorchEngine:
     def close(self) -> None:
         """Free the model. What is being answered in another thread ends as if it were cancelled."""
         self._closed = True
-        with self._one_at_a_time:
-            self._model = self._scorer = self._writer = None  # type: ignore[assignment]
+        with self._lock:
+            self._model = self._body = self._scorer = self._writer = None  # type: ignore[assignment]
         self._encoder.close()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _score(self, requests: Sequence[Loglikelihood]) -> Iterator[tuple[RequestId, Output]]:
         ready: list[tuple[RequestId, Encoded]] = []
+        parts = PartsOfRequests()
         for request in requests:
-            encoded = self._encoder.likelihood(request)
-            if isinstance(encoded, Failure):
-                yield request.id, encoded
-            else:
-                ready.append((request.id, encoded))
+            encoded = [self._encoder.likelihood(part) for part in request.alone()]
+            failure = next((entry for entry in encoded if isinstance(entry, Failure)), None)
+            if failure is not None:
+                yield request.id, failure
+                continue
+            parts.expect(request, len(ready))
+            ready += [(request.id, entry) for entry in encoded if isinstance(entry, Encoded)]
         for index, output in self._scores([encoded for _, encoded in ready], lambda at: self._gone(ready[at][0])):
-            yield ready[index][0], output
+            whole = parts.add(ready[index][0], index, output)
+            if whole is not None:
+                yield ready[index][0], whole
 
     def _scores(self, encoded: Sequence[Encoded], cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
         if self._scorer is not None:
             return self._scorer.score(encoded, cancelled)
-        return likelihoods(self._model, encoded, self._batch_size, cancelled, self._one_at_a_time)
+        return likelihoods(self._model, encoded, self._together, cancelled, self._turn)
 
     def _write(self, requests: Sequence[Generate]) -> Iterator[tuple[RequestId, Output]]:
         ready: list[tuple[Generate, Encoded]] = []
@@ -168,6 +185,17 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise EngineError("There is no CUDA device here.", "Use --device cpu.")
     return device
+
+
+def _room(model: Any, options: EngineOptions) -> Room:
+    """How much is computed at once by a model that lies in memory already."""
+    cuda = model.device.type == "cuda"
+    tokens, answers = options.pass_tokens or PASS_TOKENS[cuda], options.batch_size or ANSWERS[cuda]
+    free = torch.cuda.mem_get_info(model.device)[0] if cuda else this_machine(measure=False).free_bytes
+    bound = int(options.memory * 2**30) or (free // 2 if free is not None else None)
+    if options.deterministic:
+        return Room(TILE, 1, TILE, bound, gauge(model))
+    return Room(tokens, answers, None, bound, gauge(model))
 
 
 def _dtype(name: str, device: torch.device) -> Any:

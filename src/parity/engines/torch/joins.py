@@ -17,13 +17,15 @@ _CHECKED_FIRST, _CHECKED_EVERY = 16, 64
 
 
 class Joiner:
-    """Joins for one tokenizer; `encode(text, special)` are the tokenizer's ids, special tokens added if asked."""
+    """Joins for one tokenizer; `encode(text, special)` are the tokenizer's ids, special tokens added if asked.
 
-    def __init__(self, encode: Callable[[str, bool], Ids]) -> None:
-        self._encode = encode
+    Not `trusted`, it encodes every text whole.
+    """
+
+    def __init__(self, encode: Callable[[str, bool], Ids], trusted: bool = True) -> None:
+        self._encode, self._trusted = encode, trusted
         self._heads: OrderedDict[tuple[str, bool], tuple[Ids, Ids, str] | None] = OrderedDict()
         self._joins = 0
-        self._trusted = True
 
     def ids(self, head: str, rest: str, special: bool, head_ids: Ids | None = None) -> Ids:
         """The ids of head + rest; `head_ids` are those of the head, where they are known already."""

@@ -24,15 +24,22 @@ class _Row:
 def likelihoods(
     model: Any,
     encoded: Sequence[Encoded],
-    batch_size: int,
+    batch_size: int | None,
     cancelled: Callable[[int], bool],
     turn: AbstractContextManager[object],
 ) -> Iterator[tuple[int, Output]]:
     """Yields (index of the request, result) as batches finish, longest first; each batch waits for its `turn`.
 
+    Without a `batch_size` every request is computed by itself.
+
     Continuations of one token after the same context share their row: its last position holds all of them.
     Rows are padded on the right, where a causal model does not look.
     """
+    if batch_size is None:
+        for at, entry in enumerate(encoded):
+            alone = likelihoods(model, [entry], 1, lambda _, at=at: cancelled(at), turn)  # type: ignore[misc]
+            yield from ((at, output) for _, output in alone)
+        return
     values: list[dict[int, float]] = [{} for _ in encoded]
     seconds = [0.0] * len(encoded)
     dropped: set[int] = set()

@@ -20,6 +20,8 @@ from parity.engines.torch.walk import Piece
 from parity.errors import EngineError
 
 NAME = "parity_path"
+# Ids that look back together: fewer would be more calls, more would compare with what lies after them.
+QUERIES = 256
 _UNKNOWN = ("softcap", "s_aux", "sinks", "position_bias", "alibi")
 
 
@@ -43,18 +45,23 @@ class Path:
 
     def __init__(self, depth: int, passed: Passed | None = None) -> None:
         self._depth = depth
-        self._passed = passed
+        self.passed = passed
         self._buffers: dict[int, tuple[Tensor, Tensor]] = {}
         self._masks: dict[tuple[int, torch.dtype], Tensor] = {}
-        self.spans: list[tuple[int, int, int]] = []
+        self._filled = 0
+        self.spans: list[tuple[int, int, int, int]] = []
 
-    def stand(self, pieces: Sequence[Piece]) -> None:
-        """Say which ids come next: spans of (first and last column + 1 in the pass, depth of the first)."""
+    def stand(self, pieces: Sequence[Piece], filled: int = 0) -> None:
+        """Say which ids come next: spans of (first and last column + 1 in the pass, depth of the first and last + 1).
+
+        The last span has `filled` columns more than ids; they lie on the path too, where nothing looks at them.
+        """
         self.spans, column = [], 0
         for piece in pieces:
             length = piece.end - piece.begin
-            self.spans.append((column, column + length, piece.begin))
+            self.spans.append((column, column + length, piece.begin, piece.end))
             column += length
+        self._filled = filled
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None
@@ -62,22 +69,25 @@ class Path:
         """Attention output (1, T, heads, value size) of queries (1, heads, T, size); keys and values join the path."""
         keys, values = self._buffers_of(layer, key, value)
         grouped = query.shape[1] != key.shape[1]
-        found = query.new_empty(1, query.shape[1], query.shape[2], value.shape[3])
-        for number, (first, last, depth) in enumerate(self.spans):
-            end = depth + last - first
-            keys[:, :, depth:end] = key[:, :, first:last]
-            values[:, :, depth:end] = value[:, :, first:last]
-            if self._passed:
-                self._passed(layer, number, keys[:, :, :end], values[:, :, :end])
-            start = max(0, depth - window + 1) if window else 0
-            found[:, :, first:last] = scaled_dot_product_attention(
-                query[:, :, first:last],
-                keys[:, :, start:end],
-                values[:, :, start:end],
-                attn_mask=self._mask(last - first, depth - start, window, query),
-                scale=scaling,
-                enable_gqa=grouped,
-            )
+        found = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3]).transpose(1, 2)
+        for number, (begin, last, depth, end) in enumerate(self.spans):
+            until = last + (self._filled if number == len(self.spans) - 1 else 0)
+            keys[:, :, depth : depth + until - begin] = key[:, :, begin:until]
+            values[:, :, depth : depth + until - begin] = value[:, :, begin:until]
+            if self.passed:
+                self.passed(layer, number, keys[:, :, :end], values[:, :, :end])
+            for first in range(begin, until, QUERIES):
+                after = min(until, first + QUERIES)
+                before = depth + first - begin
+                start = max(0, before - window + 1) if window else 0
+                found[:, :, first:after] = scaled_dot_product_attention(
+                    query[:, :, first:after],
+                    keys[:, :, start : before + after - first],
+                    values[:, :, start : before + after - first],
+                    attn_mask=self._mask(after - first, before - start, window, query),
+                    scale=scaling,
+                    enable_gqa=grouped,
+                )
         return found.transpose(1, 2)
 
     def held(self, begin: int, end: int) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -101,10 +111,9 @@ class Path:
             return None
         key = (window or 0, like.dtype)
         large = self._masks.get(key)
-        if large is None or large.shape[0] < length or large.shape[1] < before + large.shape[0]:
-            rows = max(length, 256, large.shape[0] if large is not None else 0)
-            columns = rows + max(before, min(self._depth, 4096))
-            distance = torch.arange(columns - rows, columns)[:, None] - torch.arange(columns)[None, :]
+        if large is None or large.shape[1] < before + QUERIES:
+            columns = QUERIES + max(min(self._depth, 2 * before + 1024), before)
+            distance = torch.arange(columns - QUERIES, columns)[:, None] - torch.arange(columns)[None, :]
             seen = distance >= 0
             if window:
                 seen &= distance < window

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from parity.core.outputs import Loglikelihoods
+from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
 from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.likelihood import likelihoods
-from parity.engines.torch.reading import Limits
+from parity.engines.torch.room import Room
 from parity.engines.torch.sampling import likeliest
 from parity.engines.torch.scoring import Scorer
 
@@ -27,33 +28,32 @@ _HALF_TOLERANCE = 0.5
 _WRITTEN_TOKENS = 3
 
 
-def follows_a_walk(model: Any) -> bool:
+def follows_a_walk(model: Any, tile: int | None = None) -> bool:
     """Whether scores along a walk, and logits while it writes, are the plain ones."""
     tolerance = _TOLERANCE.get(model.dtype, _HALF_TOLERANCE)
     encoded = _sequences(model.config.get_text_config().vocab_size)
-    return _scores_alike(model, encoded, tolerance) and _writes_alike(
-        model, [entry.context for entry in encoded], tolerance
-    )
+    contexts = [entry.context for entry in encoded]
+    return _scores_alike(model, encoded, tolerance, tile) and _writes_alike(model, contexts, tolerance, tile)
 
 
-def _scores_alike(model: Any, encoded: Sequence[Encoded], tolerance: float) -> bool:
+def _scores_alike(model: Any, encoded: Sequence[Encoded], tolerance: float, tile: int | None) -> bool:
     """On sequences that share beginnings and branch."""
     turn = contextlib.nullcontext()
     plain = dict(likelihoods(model, encoded, 1, _never, turn))
     try:
-        walked = dict(Scorer(model, 24, turn).score(encoded, _never))
+        walked = dict(Scorer(model, Body(model, Room(24, 3, tile)), turn).score(encoded, _never))
     except Exception:  # noqa: BLE001  whatever a model's code does with attention it does not know, it is not provable
         return False
     return all(_close(plain[index], walked.get(index), tolerance) for index in plain)
 
 
-def _writes_alike(model: Any, contexts: Sequence[Sequence[int]], tolerance: float) -> bool:
+def _writes_alike(model: Any, contexts: Sequence[Sequence[int]], tolerance: float, tile: int | None) -> bool:
     """With a shared beginning, two draws of one prompt, and fewer slots than answers; a few greedy tokens of each."""
     asked = [*contexts, contexts[0]]
     written: list[list[int]] = [[] for _ in asked]
     found: list[list[float]] = [[] for _ in asked]
     try:
-        decoding = Decoding(model, asked, Limits(3, 24, worth_tokens=1))
+        decoding = Decoding(Body(model, Room(24, 3, tile)), asked, _WRITTEN_TOKENS, worth_tokens=1)
         while decoding.open:
             rows, hidden_RH = decoding.step()
             with torch.inference_mode():

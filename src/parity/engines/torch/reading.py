@@ -7,32 +7,20 @@ slot while the path stands there. Knows ids and hidden states; nothing of what i
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from parity.engines.torch.path import Path, walking
-from parity.engines.torch.scoring import Work
+from parity.engines.torch.body import Body
+from parity.engines.torch.path import Path
 from parity.engines.torch.slots import Head, Slots
-from parity.engines.torch.walk import Piece, Row, passes, walk
+from parity.engines.torch.walk import Cut, Piece, Row, passes, walk
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Most answers that run at once, most ids read in one pass, and the ids a head must save in slots to be kept apart.
-
-    A head takes products of its own in every layer: for less they cost more than what is copied without it.
-    """
-
-    slots: int
-    pass_tokens: int
-    worth_tokens: int = 256
+# A head takes products of its own in every layer: for fewer ids saved in slots they cost more than copies would.
+WORTH_TOKENS = 256.0
 
 
 @dataclass(slots=True, eq=False)
-class _Prompt:
+class Prompt:
     """A distinct context and the requests that wait for it. `last_H` is its last hidden state, once it is read."""
 
     row: Row
@@ -47,29 +35,27 @@ class _Prompt:
 
 
 class Reader:
-    """Reads `contexts` in walking order into `slots`, as these become free.
+    """Reads prompts in walking order into `slots`, as these become free.
 
-    `dropped` are requests that were cancelled before they were read; `work` counts ids.
+    `dropped` are requests that were cancelled before they were read.
     """
 
     def __init__(
         self,
-        model: Any,
-        contexts: Sequence[Sequence[int]],
+        body: Body,
+        prompts: Sequence[Prompt],
         slots: Slots,
-        limits: Limits,
+        cut: Cut,
         cancelled: Callable[[int], bool],
-        work: Work,
     ) -> None:
-        self._model, self._slots, self._cancelled = model, slots, cancelled
-        self._pass_tokens = limits.pass_tokens
-        self._queue = deque(_prompts(contexts, limits.worth_tokens))
-        self._path = Path(max((len(prompt.row.ids) for prompt in self._queue), default=0), self._passed)
-        self._now: list[tuple[Piece, _Prompt]] = []
+        self._body, self._slots, self._cut, self._cancelled = body, slots, cut, cancelled
+        self._queue = deque(prompts)
+        self._path = Path(cut.room(deepest(prompts)))
+        self._path.passed = self._passed
+        self._now: list[tuple[Piece, Prompt]] = []
         self.dropped: list[int] = []
-        self._work = work
-        work.requested += sum(map(len, contexts))
-        work.distinct += sum(prompt.row.new_tokens for prompt in self._queue)
+        body.work.requested += sum(len(prompt.row.ids) * len(prompt.requests) for prompt in prompts)
+        body.work.distinct += sum(prompt.row.new_tokens for prompt in self._queue)
 
     @property
     def done(self) -> bool:
@@ -77,8 +63,8 @@ class Reader:
 
     def admit(self) -> list[tuple[int, Tensor]]:
         """Requests that got a slot, in the order of their slots, each with the hidden state (H) after its prompt."""
-        admitted: list[tuple[int, _Prompt]] = []
-        unread: list[_Prompt] = []
+        admitted: list[tuple[int, Prompt]] = []
+        unread: list[Prompt] = []
         while self._queue and self._slots.free:
             prompt = self._queue[0]
             admitted += [(request, prompt) for request in self._seated(prompt)]
@@ -95,7 +81,7 @@ class Reader:
             found.append((request, prompt.last_H))
         return found
 
-    def _seated(self, prompt: _Prompt) -> list[int]:
+    def _seated(self, prompt: Prompt) -> list[int]:
         """Give free slots to requests of the first prompt; from the path, if it was read before."""
         seated = []
         while prompt.requests and self._slots.free:
@@ -117,23 +103,14 @@ class Reader:
         left = self._queue.popleft()
         if left.last_H is None and not left.slots and self._queue:
             row = self._queue[0].row
-            row.shared = min(row.shared, left.row.shared)
+            row.begin = min(row.begin, left.row.begin)
 
-    def _read(self, prompts: Sequence[_Prompt]) -> None:
+    def _read(self, prompts: Sequence[Prompt]) -> None:
         owners = {id(prompt.row): prompt for prompt in prompts}
-        for pieces in passes([prompt.row for prompt in prompts], self._pass_tokens):
+        for pieces in passes([prompt.row for prompt in prompts], self._cut):
             self._now = [(piece, owners[id(piece.row)]) for piece in pieces]
-            self._path.stand(pieces)
-            ids_T = np.concatenate([piece.row.ids[piece.begin : piece.end] for piece in pieces])
-            depth_T = np.concatenate([np.arange(piece.begin, piece.end) for piece in pieces])
-            self._work.computed += len(ids_T)
-            with walking(self._model, self._path):
-                hidden_TH = self._model.base_model(
-                    input_ids=torch.from_numpy(ids_T).long()[None].to(self._model.device),
-                    position_ids=torch.from_numpy(depth_T)[None].to(self._model.device),
-                    use_cache=False,
-                ).last_hidden_state[0]
-            for (piece, prompt), (_, last, _) in zip(self._now, self._path.spans, strict=True):
+            hidden_TH = self._body.read(self._path, pieces)
+            for (piece, prompt), (_, last, _, _) in zip(self._now, self._path.spans, strict=True):
                 if piece.end == len(piece.row.ids):
                     prompt.last_H = hidden_TH[last - 1].clone()
 
@@ -148,11 +125,11 @@ class Reader:
             self._slots.fill(slot, layer, keys[0, :, prompt.shared_tokens :], values[0, :, prompt.shared_tokens :])
 
 
-def _prompts(contexts: Sequence[Sequence[int]], worth_tokens: int) -> list[_Prompt]:
+def prompts_of(contexts: Sequence[Sequence[int]], tile: int | None, worth_tokens: float) -> list[Prompt]:
     """Distinct contexts in walking order, neighbours that share enough with one head."""
-    rows = walk(contexts, [((0,),)] * len(contexts))
-    prompts = [_Prompt(row, deque(request for request, _, _ in row.wants[len(row.ids) - 1])) for row in rows]
-    group: list[_Prompt] = []
+    rows = walk(contexts, [((0,),)] * len(contexts), tile)
+    prompts = [Prompt(row, deque(request for request, _, _ in row.wants[len(row.ids) - 1])) for row in rows]
+    group: list[Prompt] = []
     common = 0
     for prompt in prompts:
         still = min(common, prompt.row.shared)
@@ -165,7 +142,12 @@ def _prompts(contexts: Sequence[Sequence[int]], worth_tokens: int) -> list[_Prom
     return prompts
 
 
-def _share(group: Sequence[_Prompt], common: int, worth_tokens: int) -> None:
+def deepest(prompts: Sequence[Prompt]) -> int:
+    """Ids of the longest prompt."""
+    return max((len(prompt.row.ids) for prompt in prompts), default=0)
+
+
+def _share(group: Sequence[Prompt], common: int, worth_tokens: float) -> None:
     answers = sum(len(prompt.requests) for prompt in group)
     if common * (answers - 1) >= worth_tokens:
         head = Head(common)

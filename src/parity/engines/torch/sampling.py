@@ -79,6 +79,8 @@ def _drawn(logits_RV: Tensor, samplings: Sequence[Sampling], shares: Sequence[fl
     def column(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=logits_RV.device)[:, None]
 
+    if torch.are_deterministic_algorithms_enabled():
+        logits_RV = logits_RV.cpu()  # a GPU cumulates in no fixed order
     wide = torch.promote_types(logits_RV.dtype, torch.float32)
     temperature_R1 = column([sampling.temperature for sampling in samplings])
     chance_RV = torch.softmax(logits_RV.to(wide) / temperature_R1.to(wide), dim=-1).double()

@@ -1,92 +1,73 @@
 """Log-likelihoods along a walk: every distinct token is computed once, logits only where something is predicted.
 
-Packed without padding: a pass is one row of ids from many sequences, kept apart by their paths. The output matrix is
-multiplied at the positions that predict, and normalised in fp32.
+The output matrix is multiplied at the positions that predict, and normalised in fp32.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
+from parity.engines.torch.body import Body, Work
 from parity.engines.torch.encoding import Encoded
-from parity.engines.torch.path import Path, walking
-from parity.engines.torch.walk import Piece, Row, passes, walk
-
-# Positions normalised together: 64 rows of a 152,000-word vocabulary are 39 MB in fp32.
-HEAD_ROWS = 64
-
-
-@dataclass(slots=True)
-class Work:
-    """What scoring took, in tokens. `requested`: every continuation after its whole context; `computed`: ids that went
-    through the model; `distinct`: the least that could, the nodes of the prefix tree."""
-
-    requested: int = 0
-    computed: int = 0
-    distinct: int = 0
-    seconds: float = 0.0
+from parity.engines.torch.path import Path
+from parity.engines.torch.room import HEAD_ROWS, HEAD_TILE
+from parity.engines.torch.walk import Piece, Want, passes, walk
 
 
 class Scorer:
-    """Scores encoded requests with one model. `work` adds up over calls."""
+    """Scores encoded requests with one model's layers and output matrix."""
 
-    def __init__(self, model: Any, pass_tokens: int, turn: AbstractContextManager[object]) -> None:
-        self._model, self._pass_tokens, self._turn = model, pass_tokens, turn
-        self.work = Work()
+    def __init__(self, model: Any, body: Body, turn: AbstractContextManager[object]) -> None:
+        self._head, self._body, self._turn = model.get_output_embeddings(), body, turn
+
+    @property
+    def work(self) -> Work:
+        return self._body.work
 
     def score(self, encoded: Sequence[Encoded], cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
         """Yields (index of the request, result) as soon as its last continuation is scored."""
-        rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded])
-        self._count(encoded, rows)
+        room, work = self._body.room, self._body.work
+        rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded], room.tile)
+        work.distinct += sum(row.new_tokens for row in rows)
+        work.requested += sum(len(entry.context) + len(rest) - 1 for entry in encoded for rest in entry.continuations)
         ledger = _Ledger(encoded)
-        path = Path(max((len(row.ids) for row in rows), default=0))
-        for pieces in passes(rows, self._pass_tokens):
+        depth = max((len(row.ids) for row in rows), default=0)
+        cut = room.cut(depth)
+        path = Path(cut.room(depth))
+        for pieces in passes(rows, cut):
             yield from ledger.drop(cancelled)
             if ledger.all_settled:
                 return
-            with self._turn, walking(self._model, path):
+            with self._turn:
                 begun = time.perf_counter()
-                for request, option, value in self._pass(path, pieces):
+                for (request, option, _), value in self._pass(path, pieces):
                     ledger.add(request, option, value)
                 seconds = time.perf_counter() - begun
-            self.work.seconds += seconds
+            work.seconds += seconds
             yield from ledger.settled(seconds)
 
     @torch.inference_mode()
-    def _pass(self, path: Path, pieces: Sequence[Piece]) -> list[tuple[int, int, float]]:
-        """One forward pass; returns (request, option, log p of one token) for every want of its positions."""
-        model, device = self._model, self._model.device
-        path.stand(pieces)
-        ids_T = np.concatenate([piece.row.ids[piece.begin : piece.end] for piece in pieces])
-        depth_T = np.concatenate([np.arange(piece.begin, piece.end) for piece in pieces])
-        self.work.computed += len(ids_T)
-        hidden_TH = model.base_model(
-            input_ids=torch.from_numpy(ids_T).long()[None].to(device),
-            position_ids=torch.from_numpy(depth_T)[None].to(device),
-            use_cache=False,
-        ).last_hidden_state[0]
+    def _pass(self, path: Path, pieces: Sequence[Piece]) -> Iterator[tuple[Want, float]]:
+        """One forward pass; log p for every want of its positions."""
+        hidden_TH = self._body.read(path, pieces)
         columns, wants = _wanted(path, pieces)
-        found: list[tuple[int, int, float]] = []
-        for start in range(0, len(columns), HEAD_ROWS):
-            rows_RH = hidden_TH[torch.tensor(columns[start : start + HEAD_ROWS], device=device)]
-            found += _picked(self._logprobs(rows_RH), wants[start : start + HEAD_ROWS])
-        return found
+        found: list[tuple[Want, float]] = []
+        for multiplied, picked in _blocks(columns, self._body.room.tile is not None):
+            rows_RH = hidden_TH[torch.tensor(multiplied, device=hidden_TH.device)]
+            self._body.multiplied(len(multiplied))
+            logprobs_RV = self._logprobs(rows_RH)
+            found += _picked(logprobs_RV, [(row, want) for row, at in picked for want in wants[at]])
+        return iter(found)
 
     def _logprobs(self, rows_RH: Tensor) -> Tensor:
-        logits_RV = self._model.get_output_embeddings()(rows_RH)
+        logits_RV = self._head(rows_RH)
         return torch.log_softmax(logits_RV, dim=-1, dtype=torch.promote_types(logits_RV.dtype, torch.float32))
-
-    def _count(self, encoded: Sequence[Encoded], rows: Sequence[Row]) -> None:
-        self.work.distinct += sum(row.new_tokens for row in rows)
-        for entry in encoded:
-            self.work.requested += sum(len(entry.context) + len(rest) - 1 for rest in entry.continuations)
 
 
 class _Ledger:
@@ -94,7 +75,7 @@ class _Ledger:
 
     def __init__(self, encoded: Sequence[Encoded]) -> None:
         self._encoded = encoded
-        self._values = [[0.0] * len(entry.continuations) for entry in encoded]
+        self._values: list[list[list[float]]] = [[[] for _ in entry.continuations] for entry in encoded]
         self._open = [sum(map(len, entry.continuations)) for entry in encoded]
         self._left = set(range(len(encoded)))
         self._ready: list[int] = []
@@ -104,7 +85,7 @@ class _Ledger:
         return not self._left
 
     def add(self, request: int, option: int, value: float) -> None:
-        self._values[request][option] += value
+        self._values[request][option].append(value)
         self._open[request] -= 1
         if not self._open[request]:
             self._ready.append(request)
@@ -123,22 +104,39 @@ class _Ledger:
             entry = self._encoded[request]
             tokens = tuple(map(len, entry.continuations))
             usage = Usage(len(entry.context), sum(tokens), entry.truncated_tokens, entry.dropped_shots)
-            yield request, Loglikelihoods(tuple(self._values[request]), tokens, usage, seconds / len(ready))
+            # The nearest sum, in whatever order its parts came.
+            values = tuple(map(fsum, self._values[request]))
+            self._values[request] = []
+            yield request, Loglikelihoods(values, tokens, usage, seconds / len(ready))
 
 
-def _wanted(path: Path, pieces: Sequence[Piece]) -> tuple[list[int], list[list[tuple[int, int, int]]]]:
+def _wanted(path: Path, pieces: Sequence[Piece]) -> tuple[list[int], list[list[Want]]]:
     """Columns of the pass that predict something, and what each predicts."""
     columns, wants = [], []
-    for piece, (first, _, _) in zip(pieces, path.spans, strict=True):
+    for piece, (first, _, _, _) in zip(pieces, path.spans, strict=True):
         for depth in sorted(depth for depth in piece.row.wants if piece.begin <= depth < piece.end):
             columns.append(first + depth - piece.begin)
             wants.append(piece.row.wants[depth])
     return columns, wants
 
 
-def _picked(logprobs_RV: Tensor, wants: Sequence[list[tuple[int, int, int]]]) -> list[tuple[int, int, float]]:
-    asked = [(row, want) for row, several in enumerate(wants) for want in several]
+def _blocks(columns: Sequence[int], tiled: bool) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
+    """Columns multiplied with the output matrix together, and (row of that product, which of `columns`) to be read.
+
+    In tiles a column is always multiplied with the same neighbours, so that what else is wanted changes nothing.
+    """
+    if not tiled:
+        for start in range(0, len(columns), HEAD_ROWS):
+            several = list(columns[start : start + HEAD_ROWS])
+            yield several, [(row, start + row) for row in range(len(several))]
+        return
+    for block in sorted({column // HEAD_TILE for column in columns}):
+        first = block * HEAD_TILE
+        picked = [(column - first, at) for at, column in enumerate(columns) if column // HEAD_TILE == block]
+        yield list(range(first, first + HEAD_TILE)), picked
+
+
+def _picked(logprobs_RV: Tensor, asked: Sequence[tuple[int, Want]]) -> list[tuple[Want, float]]:
     rows = torch.tensor([row for row, _ in asked], device=logprobs_RV.device)
     tokens = torch.tensor([token for _, (_, _, token) in asked], device=logprobs_RV.device)
-    values = logprobs_RV[rows, tokens].tolist()
-    return [(request, option, value) for (_, (request, option, _)), value in zip(asked, values, strict=True)]
+    return list(zip((want for _, want in asked), logprobs_RV[rows, tokens].tolist(), strict=True))

@@ -12,6 +12,8 @@ from torch import Tensor
 
 # Slots grow by this many ids at least, and by half of what they are.
 _GROWTH = 64
+# Rows of every head begin at a multiple of 64 bytes, wherever the buffer's end is: the same sums for equal answers.
+_ALIGNED = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -38,10 +40,13 @@ class _Sharing:
 
 
 class Slots:
-    """At most `count` answers. Axes: B answers, K key heads, G query heads a key head, C ids of slots, A of a head."""
+    """At most `count` answers of at most `own_tokens` ids after their heads.
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    Axes: B answers, K key heads, G query heads a key head, C ids of slots, A of a head.
+    """
+
+    def __init__(self, count: int, own_tokens: int) -> None:
+        self.count, self._own_tokens = count, own_tokens
         self._heads: list[Head | None] = []
         self._lengths: list[int] = []
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
@@ -167,7 +172,8 @@ class Slots:
         held = self._layers.get(layer)
         if held is None or held[0].shape[2] < columns:
             before = held[0].shape[2] if held else 0
-            room = max(columns + _GROWTH, before + before // 2)
+            room = max(columns, min(columns + _GROWTH, self._own_tokens), min(before + before // 2, self._own_tokens))
+            room += -room % _ALIGNED
             parts = [like.new_zeros(self.count, like.shape[1], room, like.shape[3]) for like in (key, value)]
             if held:
                 for part, old in zip(parts, held, strict=True):

@@ -3,6 +3,9 @@
 Sorted rows are a depth-first walk of their prefix tree. A row shares its first `shared` ids with the row before it, and
 whatever was computed for those still lies on the path; so the tokens of all steps together are the distinct nodes of
 the tree, each once. No tree is built, and what must be kept is one path. Knows ids, not tensors.
+
+In tiles, a row is computed from the last multiple of the tile that it shares, one tile a pass, whatever else is asked:
+what is computed for a row then depends on its own ids alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int32]
+# (request, option, token): the log-likelihood of the token, after the id where this is wanted.
+Want = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a walk is cut into passes: at most `tokens` ids each; or, with a `tile`, exactly so many, filled up."""
+
+    tokens: int
+    tile: int | None = None
+
+    def room(self, depth: int) -> int:
+        """Ids a path must have room for, where the longest row has `depth`."""
+        return -(-depth // self.tile) * self.tile if self.tile else depth
 
 
 @dataclass(slots=True)
 class Row:
-    """Ids read by the model, and what their positions must predict.
+    """Ids read by the model, and what their positions must predict; computed from depth `begin`.
 
-    `wants[depth]` are (request, option, token): the log-likelihood of `token` after the id at `depth`.
+    `wants[depth]` is what the id at `depth` must predict.
     """
 
     ids: Ids
     shared: int = 0
-    wants: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
+    begin: int = 0
+    wants: dict[int, list[Want]] = field(default_factory=dict)
 
     @property
     def new_tokens(self) -> int:
@@ -40,7 +58,9 @@ class Piece:
     end: int
 
 
-def walk(contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]) -> list[Row]:
+def walk(
+    contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]], tile: int | None = None
+) -> list[Row]:
     """Rows of all requests in walking order, each position's wants where it is computed.
 
     `continuations[request][option]` follow `contexts[request]`; their last token is predicted, never read.
@@ -57,6 +77,7 @@ def walk(contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Seq
     ordered = [rows[key] for key in sorted(rows)]
     for before, row in pairwise(ordered):
         row.shared = _shared(before.ids, row.ids)
+        row.begin = row.shared - row.shared % (tile or 1)
     owners = _owners(ordered)
     for key, request, option in asked:
         row, start = rows[key], len(contexts[request]) - 1
@@ -66,20 +87,21 @@ def walk(contexts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Seq
     return ordered
 
 
-def passes(rows: Sequence[Row], most_tokens: int) -> Iterator[list[Piece]]:
-    """Cut the walk into passes of at most `most_tokens` ids; a long row is cut into several pieces."""
+def passes(rows: Sequence[Row], cut: Cut) -> Iterator[list[Piece]]:
+    """Cut the walk into passes; a long row is cut into several pieces."""
     batch: list[Piece] = []
-    room = most_tokens
+    most = cut.tile or cut.tokens
+    room = most
     for row in rows:
-        begin = row.shared
+        begin = row.begin
         while begin < len(row.ids):
             end = min(len(row.ids), begin + room)
             batch.append(Piece(row, begin, end))
             room -= end - begin
             begin = end
-            if not room:
+            if not room or cut.tile:
                 yield batch
-                batch, room = [], most_tokens
+                batch, room = [], most
     if batch:
         yield batch
 
@@ -95,9 +117,9 @@ def _owners(ordered: Sequence[Row]) -> dict[int, list[tuple[int, Row]]]:
     owners: dict[int, list[tuple[int, Row]]] = {}
     path: list[tuple[int, Row]] = []
     for row in ordered:
-        path = [(start, owner) for start, owner in path if start < row.shared]
-        if row.new_tokens:
-            path.append((row.shared, row))
+        path = [(start, owner) for start, owner in path if start < row.begin]
+        if row.begin < len(row.ids):
+            path.append((row.begin, row))
         owners[id(row)] = list(path)
     return owners
 

@@ -14,13 +14,12 @@ import torch
 from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output
 from parity.core.prompts import Generate
 from parity.engines.stops import StreamCutter
+from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
 from parity.engines.torch.drafts import Draft, ends_of, special_ids
 from parity.engines.torch.encoding import Encoded
 from parity.engines.torch.generation import CANCELLED, NOTHING_TO_READ, Cancelled, end_ids
-from parity.engines.torch.reading import Limits
 from parity.engines.torch.sampling import pick
-from parity.engines.torch.scoring import Work
 from parity.errors import EngineError
 
 _NOT_A_NUMBER = Failure(FailureKind.ENGINE, "the model's logits are not numbers")
@@ -41,13 +40,11 @@ class Writer(Protocol):
 
 
 class SharingWriter:
-    """Writes along shared prefixes, within `limits`. `work` adds up what it takes."""
+    """Writes along shared prefixes with one model's layers and output matrix."""
 
-    def __init__(
-        self, model: Any, tokenizer: Any, limits: Limits, turn: AbstractContextManager[object], work: Work
-    ) -> None:
-        self._model, self._tokenizer, self._turn, self._work = model, tokenizer, turn, work
-        self._limits, self._head = limits, model.get_output_embeddings()
+    def __init__(self, model: Any, tokenizer: Any, body: Body, turn: AbstractContextManager[object]) -> None:
+        self._tokenizer, self._body, self._turn = tokenizer, body, turn
+        self._head = model.get_output_embeddings()
         self._ends, self._special = end_ids(model, tokenizer), special_ids(tokenizer)
 
     def write(
@@ -87,7 +84,8 @@ class SharingWriter:
         asked = [drafts[index] for index in ready]
         with self._turn:
             contexts = [draft.encoded.context for draft in asked]
-            decoding = Decoding(self._model, contexts, self._limits, lambda at: cancelled(ready[at]), self._work)
+            most = max((draft.request.sampling.max_tokens for draft in asked), default=0)
+            decoding = Decoding(self._body, contexts, most, lambda at: cancelled(ready[at]))
         while decoding.open:
             rows, tokens = self._step(decoding, asked)
             following = [
@@ -107,13 +105,16 @@ class SharingWriter:
             begun = time.perf_counter()
             try:
                 rows, hidden_RH = decoding.step()
+                self._body.multiplied(len(rows))
                 samplings = [drafts[row].request.sampling for row in rows]
                 with torch.inference_mode():
                     tokens = pick(self._head, hidden_RH, samplings, lambda at: drafts[rows[at]].share())
             except RuntimeError as error:
-                raise EngineError(f"The model broke off: {error}", "Try a smaller --batch-size.") from error
+                raise EngineError(
+                    f"The model broke off: {error}", "Try less --memory or a smaller --batch-size."
+                ) from error
             seconds = time.perf_counter() - begun
-            self._work.seconds += seconds
+            self._body.work.seconds += seconds
         for row in rows:
             drafts[row].seconds += seconds / len(rows)
         return rows, tokens

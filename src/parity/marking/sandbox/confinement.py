@@ -12,6 +12,7 @@ import struct
 import sys
 import sysconfig
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,7 @@ _NEW = {"mount": 0x20000, "uts": 0x4000000, "ipc": 0x8000000, "net": 0x40000000,
 _NEW_USER = 0x10000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MS_NOSUID, _MS_NODEV, _MNT_DETACH = 2, 4, 2
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _SIGKILL = 1, 4, 9
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _SIGKILL = 1, 4, 36, 9
 _CAPABILITY_VERSION = 0x20080522
 # The range that systemd keeps for identities nobody owns.
 _FIRST_IDENTITY, _IDENTITIES = 61184, 4000
@@ -31,7 +32,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 # Others' packages are not shown: among them are benchmarks, with their answers.
 _PACKAGES = ("site-packages", "dist-packages")
 _NOTHING = Path("/dev/null")
+ROOT_GIVEN_UP = "root given up"
 SCRATCH_BYTES = 64 * 1024**2
+# Of one check in a shell, threads included.
+MOST_PROCESSES = 64
 
 
 class Refused(Exception):
@@ -104,7 +108,7 @@ def drop_identity(scratch: Path) -> str:
             os.setresuid(identity, identity, identity)
         except OSError as error:
             raise Refused(f"Root could not be given up ({error}); start Parity as a plain user.") from error
-        said = "root given up"
+        said = ROOT_GIVEN_UP
     if _LIBC.capset(struct.pack("<Ii", _CAPABILITY_VERSION, 0), b"\0" * 24):
         raise Refused("The kernel does not let this process give up its capabilities.")
     landlock.forbid_new_privileges()
@@ -129,9 +133,12 @@ def use_library(folder: Path) -> None:
     find_spec("parity_names_no_module_so")
 
 
-def confine_files(root: Path, library: Path, abi: int, packages_hidden: bool) -> None:
+def confine_files(
+    root: Path, library: Path, abi: int, packages_hidden: bool, executables: tuple[Path, ...] = ()
+) -> None:
     """From now on: read the standard library and what it loads, write under `root`, nothing else.
 
+    `executables` may be read and executed, by processes whose filter on system calls lets them execute at all.
     Packages of others are left out one way or the other: with `packages_hidden` an empty folder is mounted over them.
 
     Raises:
@@ -145,13 +152,44 @@ def confine_files(root: Path, library: Path, abi: int, packages_hidden: bool) ->
     rules = [landlock.Rule(path, landlock.READ) for path in readable]
     rules += [landlock.Rule(root, everything & ~landlock.EXECUTE)]
     rules += [landlock.Rule(_NOTHING, landlock.READ_FILE | landlock.WRITE_FILE)]
+    loaders = [*Path("/").glob("lib64/ld-linux*"), *Path("/").glob("lib/ld-linux*")] if executables else []
+    rules += [landlock.Rule(path, landlock.READ | landlock.EXECUTE) for path in (*executables, *loaders)]
     try:
         landlock.restrict(rules, everything, abi)
     except OSError as error:
         raise Refused(f"The kernel has Landlock but refuses to apply it ({error}).") from error
 
 
-def lock_down(limits: dict[str, float], scratch: str | None, abi: int, keep: tuple[int, ...], filter_: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one process may use: the numbers of `Limits`, and what kind of process it is."""
+
+    limits: dict[str, float]
+    kind: seccomp.Kind = seccomp.Kind.PYTHON
+
+    def of(self, writes: bool) -> dict[int, float]:
+        """The kernel's limits by number."""
+        limits = self.limits
+        # An engine that compiles sets aside far more addresses than memory: there what it writes to is counted.
+        memory = resource.RLIMIT_AS if self.kind is seccomp.Kind.PYTHON else resource.RLIMIT_DATA
+        found: dict[int, float] = {
+            resource.RLIMIT_CPU: limits["cpu_s"],
+            memory: limits["memory_bytes"],
+            resource.RLIMIT_FSIZE: limits["file_bytes"] if writes else 0,
+            resource.RLIMIT_NOFILE: limits["open_files"],
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_MEMLOCK: 0,
+            resource.RLIMIT_MSGQUEUE: 0,
+        }
+        return {**found, resource.RLIMIT_NPROC: MOST_PROCESSES} if self.kind is seccomp.Kind.SHELL else found
+
+
+def adopt_orphans() -> None:
+    """Processes whose parents end become children of this one, so that it can wait for them."""
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def lock_down(limits: Bounds, scratch: str | None, abi: int, keep: tuple[int, ...], filter_: bytes) -> None:
     """The last step, in the process that will run foreign code: descriptors, limits, files, system calls.
 
     `scratch` is the one folder it may write to, none if it may not write at all; `keep` are the descriptors it needs.
@@ -167,23 +205,11 @@ def lock_down(limits: dict[str, float], scratch: str | None, abi: int, keep: tup
         write = landlock.all_rights(abi) & ~(landlock.READ | landlock.EXECUTE)
         rules = [landlock.Rule(Path(scratch), write), landlock.Rule(_NOTHING, landlock.WRITE_FILE)]
         landlock.restrict(rules, write, abi)
-    _limit(limits, scratch is not None)
-    seccomp.install(seccomp.for_process(filter_, seccomp.ANY_PROCESS, os.getpid()), platform.machine())
-
-
-def _limit(limits: dict[str, float], writes: bool) -> None:
-    for which, value in (
-        (resource.RLIMIT_CPU, limits["cpu_s"]),
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"] if writes else 0),
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_MEMLOCK, 0),
-        (resource.RLIMIT_MSGQUEUE, 0),
-    ):
+    for which, value in limits.of(scratch is not None).items():
         hard = resource.getrlimit(which)[1]
         ceiling = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
         resource.setrlimit(which, (ceiling, ceiling))
+    seccomp.install(seccomp.for_process(filter_, seccomp.ANY_PROCESS, os.getpid()), platform.machine())
 
 
 def _try(call: Callable[[], int]) -> bool:

@@ -23,13 +23,16 @@ from queue import Empty, LifoQueue
 from typing import Any, Self
 
 from parity.errors import SandboxError
+from parity.marking.sandbox import interpreters
+from parity.marking.sandbox.confinement import ROOT_GIVEN_UP
 from parity.marking.sandbox.exchange import Channel, Ended, Malformed, NotPlain
+from parity.marking.sandbox.seccomp import Kind
 from parity.marking.sandbox.verdicts import Case, Isolation, Limits, Outcome, Verdict
 
 START_S = 30.0
 END_S = 10.0
 # The kernel ends a process a little before or after its limit.
-_NEARLY = 0.95
+_NEARLY, _KILLED = 0.95, 0.5
 _PREFIX = "parity-sandbox-"
 # An examiner that crashes did so over what it was sent; one that is killed may be a victim of others' memory.
 _CRASHES = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL)
@@ -80,7 +83,7 @@ class _Server:
         with mine:
             with theirs:
                 try:
-                    order = json.dumps({"limits": asdict(case.limits)}).encode()
+                    order = json.dumps({"limits": asdict(case.limits), "kind": _kind(case.language)}).encode()
                     socket.send_fds(self._control, [order], [theirs.fileno()])
                 except OSError as error:
                     raise _ServerGone from error
@@ -111,7 +114,7 @@ class _Server:
             return said
         if said is None:
             return _without_word(case.limits, examining, answering)
-        if answering["cpu_s"] >= _NEARLY * case.limits.cpu_s:
+        if _worked_too_long(case.limits, answering):
             return Verdict(Outcome.TIMED_OUT, f"{case.limits.cpu_s} s of work")
         how = f"status {answering['status']}" if answering["by_itself"] else "it closed the connection"
         return Verdict(Outcome.ENDED, how, said.held_objects)
@@ -144,7 +147,14 @@ def _scratch_parent() -> str:
 
 
 def _start(root: Path, control: int, namespaces: bool) -> "subprocess.Popen[bytes]":
-    settings = json.dumps({"root": str(root), "control": control, "namespaces": namespaces})
+    settings = json.dumps(
+        {
+            "root": str(root),
+            "control": control,
+            "namespaces": namespaces,
+            "executables": interpreters.executables(),
+        }
+    )
     source = str(Path(__file__).resolve().parents[3])
     return subprocess.Popen(
         # -I -S: no environment, no site-packages, no folder of the user's.
@@ -159,13 +169,19 @@ def _start(root: Path, control: int, namespaces: bool) -> "subprocess.Popen[byte
     )
 
 
+def _worked_too_long(limits: Limits, ended: dict[str, float]) -> bool:
+    """Whether a process met its limit of work. The kernel kills by coarser ticks than it reports."""
+    killed = ended["by_itself"] and ended["status"] in (-signal.SIGKILL, -signal.SIGXCPU)
+    return ended["cpu_s"] >= (_KILLED if killed else _NEARLY) * limits.cpu_s
+
+
 def _without_word(limits: Limits, examining: dict[str, float], answering: dict[str, float]) -> Verdict:
     """What it means that the examiner said nothing, from how the two processes ended."""
-    if answering["cpu_s"] >= _NEARLY * limits.cpu_s:
+    if _worked_too_long(limits, answering):
         return Verdict(Outcome.TIMED_OUT, f"{limits.cpu_s} s of work")
     if not examining["by_itself"]:
         return Verdict(Outcome.TIMED_OUT, f"{limits.wall_s:g} s")
-    if examining["cpu_s"] >= _NEARLY * limits.cpu_s:
+    if _worked_too_long(limits, examining):
         return Verdict(Outcome.NOT_PLAIN, "an answer that takes too long to check")
     if examining["status"] in _CRASHES:
         return Verdict(Outcome.NOT_PLAIN, "an answer that crashes what compares it")
@@ -180,16 +196,7 @@ def _ask(mine: socket.socket, case: Case) -> Verdict | None:
     nonce = secrets.token_hex(8)
     channel = Channel(mine.fileno())
     try:
-        channel.send(
-            {
-                "nonce": nonce,
-                "program": case.program,
-                "test": case.test,
-                "entry": case.entry,
-                "setup": case.setup,
-                "mutates": case.mutates,
-            }
-        )
+        channel.send(_job(case, nonce))
         answer = channel.receive()
     except (Ended, Malformed):
         return None
@@ -200,6 +207,31 @@ def _ask(mine: socket.socket, case: Case) -> Verdict | None:
     # Part of it may be the program's words: nothing in them moves a cursor.
     detail = "".join(letter if letter.isprintable() else " " for letter in answer["detail"])
     return Verdict(Outcome(answer["outcome"]), detail, answer["held_objects"])
+
+
+def _kind(language: str) -> Kind:
+    if language == "python":
+        return Kind.PYTHON
+    return Kind.SHELL if interpreters.KNOWN[language].starts_tools else Kind.INTERPRETER
+
+
+def _job(case: Case, nonce: str) -> dict[str, object]:
+    """What the examiner is told, as it goes over."""
+    if case.language == "python":
+        return {
+            "nonce": nonce,
+            "program": case.program,
+            "test": case.test,
+            "entry": case.entry,
+            "setup": case.setup,
+            "mutates": case.mutates,
+        }
+    if interpreters.too_long(case.program, case.test):
+        raise NotPlain("more than an interpreter can be handed")
+    examining = interpreters.examining(case.language, nonce, case.entry, case.test)
+    answering = interpreters.answering(case.language, case.program, case.entry)
+    starts = {"examining": examining, "answering": answering}
+    return {"nonce": nonce, **{role: [start.path, start.arguments] for role, start in starts.items()}}
 
 
 class Sandbox:
@@ -231,8 +263,40 @@ class Sandbox:
         return next(self.check_all([case]))
 
     def check_all(self, cases: Iterable[Case]) -> Iterator[Verdict]:
-        """The verdict on every case, in their order, several at a time."""
+        """The verdict on every case, in their order, several at a time.
+
+        Raises:
+            SandboxError: a language cannot be run here (see `require`).
+        """
+        cases = list(cases)
+        for language in dict.fromkeys(case.language for case in cases):
+            self.require(language)
         return self._threads.map(self._check, cases)
+
+    def require(self, language: str) -> None:
+        """Refuse a language that cannot be run here.
+
+        Raises:
+            SandboxError: it has no interpreter here, is none of those known, or cannot be confined.
+        """
+        if language == "python":
+            return
+        if language not in interpreters.KNOWN:
+            raise SandboxError(
+                f"Programs in {language!r} are not run.", f"Known are python, {', '.join(interpreters.KNOWN)}."
+            )
+        command = interpreters.KNOWN[language].command
+        if interpreters.path_of(language) is None:
+            raise SandboxError(
+                f"There is no {command} in {interpreters.PATH}, which runs programs in {language!r}.",
+                f"Install {command} with the system's package manager.",
+            )
+        shared = self.isolation.identity != ROOT_GIVEN_UP and "user" not in self.isolation.namespaces
+        if interpreters.KNOWN[language].starts_tools and shared:
+            raise SandboxError(
+                f"Programs in {language!r} start processes, which cannot be counted apart from yours here.",
+                "Allow user namespaces (sysctl user.max_user_namespaces), or run this in a container as root.",
+            )
 
     def close(self) -> None:
         """End every process and remove every scratch folder."""

@@ -8,8 +8,9 @@ file opened for reading is never truncated by it. Other architectures' system ca
 import ctypes
 import os
 import struct
+from enum import StrEnum
 
-from parity.marking.sandbox.syscalls import AUDIT, PLAIN, SECCOMP, numbers
+from parity.marking.sandbox.syscalls import AUDIT, FORKING, PLAIN, SECCOMP, STARTING, numbers
 
 _LOAD, _EQUAL, _AT_LEAST, _ABOVE, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x25, 0x45, 0x54, 0x06
 _KILL, _ALLOW, _EPERM, _ENOSYS = 0x80000000, 0x7FFF0000, 0x00050001, 0x00050026
@@ -28,7 +29,15 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 ANY_PROCESS = 0x7AB1E0F5
 
 
-def program(machine: str, own_pid: int) -> bytes:
+class Kind(StrEnum):
+    """What a process may do beyond the plain: nothing, become an interpreter, or start tools as well."""
+
+    PYTHON = "python"
+    INTERPRETER = "interpreter"
+    SHELL = "shell"
+
+
+def program(machine: str, own_pid: int, kind: Kind = Kind.PYTHON) -> bytes:
     """The filter as an array of struct sock_filter, for the process `own_pid`.
 
     Raises:
@@ -39,7 +48,8 @@ def program(machine: str, own_pid: int) -> bytes:
     code += [_instruction(_LOAD, _NUMBER)]
     if machine == "x86_64":
         code += [_instruction(_AT_LEAST, _X32_BIT, 0, 1), _returning(_KILL)]
-    for first, last in _ranges(sorted(known[name] for name in PLAIN if name in known)):
+    allowed = PLAIN + (STARTING if kind is not Kind.PYTHON else ()) + (FORKING if kind is Kind.SHELL else ())
+    for first, last in _ranges(sorted(known[name] for name in allowed if name in known)):
         code += [_instruction(_AT_LEAST, first, 0, 2), _instruction(_ABOVE, last, 1, 0), _returning(_ALLOW)]
     checked = {
         "clone": _if_bits(0, _CLONE_THREAD),
@@ -55,7 +65,7 @@ def program(machine: str, own_pid: int) -> bytes:
         "clone3": [_returning(_ENOSYS)],
     }
     for name, body in checked.items():
-        if name in known:
+        if name in known and name not in allowed:
             code += _when(known[name], body)
     return b"".join([*code, _returning(_EPERM)])
 

@@ -5,12 +5,14 @@ of one check is left in the memory of the next. It lives as long as its control 
 reason, it kills what runs, empties the scratch folder and ends. Started by `Sandbox`, one for each check at a time.
 """
 
+import fcntl
 import gc
 import importlib
 import json
 import os
 import platform
 import random
+import select
 import signal
 import socket
 import sys
@@ -19,10 +21,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from parity.marking.sandbox import candidate, confinement, examiner, seccomp
 from parity.marking.sandbox.exchange import Channel
+from parity.marking.sandbox.interpreters import PATH
 
 ANSWERS = 3
 # What model-written code imports, so that a check need not.
@@ -37,6 +40,10 @@ PRELOADED_WHERE_PRIVATE = (
     "unittest", "uuid", "zlib",
 )  # fmt: skip
 GRACE_S = 0.25
+# How often a scratch folder on a disk is looked at, and the least that a name in it counts for.
+WATCH_S, PAGE_BYTES = 0.02, 4096
+# Of an interpreter: nothing of the machine's, and no configuration from outside.
+ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/", "TMPDIR": ".", "OPENSSL_CONF": "/dev/null"}
 
 
 def main() -> None:
@@ -54,7 +61,9 @@ def main() -> None:
         if not private and os.getuid() == 0:
             _preload(PRELOADED_WHERE_PRIVATE)
         confinement.use_library(root / "library" if private else library)
-        confinement.confine_files(root, library, abi, private)
+        executables = sorted({path for paths in settings["executables"].values() for path in paths})
+        confinement.confine_files(root, library, abi, private, tuple(map(Path, executables)))
+        confinement.adopt_orphans()
         identity = confinement.drop_identity(root)
     except confinement.Refused as error:
         control.send(json.dumps({"refused": str(error)}).encode())
@@ -65,7 +74,8 @@ def main() -> None:
     _close_standard_streams()
     gc.collect()
     gc.freeze()
-    base = _Base(str(root / "scratch"), abi, seccomp.program(platform.machine(), seccomp.ANY_PROCESS))
+    filters = {kind: seccomp.program(platform.machine(), seccomp.ANY_PROCESS, kind) for kind in seccomp.Kind}
+    base = _Base(str(root / "scratch"), abi, filters, not private)
     try:
         _serve(control, base)
     finally:
@@ -114,7 +124,8 @@ class _Base:
 
     scratch: str
     abi: int
-    filter: bytes
+    filters: dict[seccomp.Kind, bytes]
+    watched: bool
 
 
 def _serve(control: socket.socket, base: _Base) -> None:
@@ -126,33 +137,69 @@ def _serve(control: socket.socket, base: _Base) -> None:
         os.mkdir(base.scratch, 0o700)
         children = _fork_pair(descriptors[0], order, base)
         try:
+            if base.watched:
+                _watch(control, base.scratch, children[1])
             ended = control.recv(4096)  # the order to end, or nothing when Parity is gone
             grace_s = GRACE_S if ended == b"wait" else 0.0
         finally:
             statuses = [_end(child, grace_s) for child in children]
+            _end_others(children)
             _clear(base.scratch)
         if not ended:
             return
         control.send(json.dumps(statuses).encode())
 
 
+def _watch(control: socket.socket, scratch: str, writer: int) -> None:
+    """Until Parity speaks: end a process that fills a scratch folder that has no size of its own."""
+    while not select.select([control], [], [], WATCH_S)[0]:
+        if _size(scratch, confinement.SCRATCH_BYTES) > confinement.SCRATCH_BYTES:
+            with suppress(ProcessLookupError):
+                os.killpg(writer, signal.SIGKILL)
+            return
+
+
+def _size(folder: str, enough: int) -> int:
+    """Bytes of a folder and all in it, a file and a folder counting for a page at least; counted up to `enough`."""
+    found = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found += PAGE_BYTES
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    found += _size(entry.path, enough)
+                else:
+                    found += entry.stat(follow_symlinks=False).st_blocks * 512
+            if found > enough:
+                break
+    return found
+
+
 def _fork_pair(job: int, order: dict[str, Any], base: "_Base") -> tuple[int, int]:
     """An examiner, joined to Parity by `job` and to a candidate by a socket of their own."""
     here, there = socket.socketpair()
-    limits = order["limits"]
-    answer_bytes = int(limits["answer_bytes"])
+    kind = seccomp.Kind(order["kind"])
+    limits, filter_ = confinement.Bounds(order["limits"], kind), base.filters[kind]
+    answer_bytes = int(order["limits"]["answer_bytes"])
 
     def examine() -> None:
         # It compares what the candidate sends, so it may work as long and take as much.
-        confinement.lock_down(limits, None, base.abi, (job, here.fileno()), base.filter)
+        os.setpgid(0, 0)
+        confinement.lock_down(limits, None, base.abi, (job, here.fileno()), filter_)
         channel = Channel(job)
         asked = channel.receive()
+        if kind is not seccomp.Kind.PYTHON:
+            Channel(here.fileno()).send({"start": asked["answering"]})
+            _become(asked["examining"], here.fileno(), job)
         channel.send({"nonce": asked["nonce"], **examiner.examine(asked, Channel(here.fileno(), answer_bytes))})
 
     def answer() -> None:
+        os.setpgid(0, 0)
         os.chdir(base.scratch)
         os.dup2(there.fileno(), ANSWERS)
-        confinement.lock_down(limits, base.scratch, base.abi, (ANSWERS,), base.filter)
+        confinement.lock_down(limits, base.scratch, base.abi, (ANSWERS,), filter_)
+        if kind is not seccomp.Kind.PYTHON:
+            _become(Channel(ANSWERS).receive()["start"], ANSWERS)
         candidate.serve(Channel(ANSWERS, answer_bytes))
 
     children = _fork(examine), _fork(answer)
@@ -160,6 +207,18 @@ def _fork_pair(job: int, order: dict[str, Any], base: "_Base") -> tuple[int, int
     here.close()
     there.close()
     return children
+
+
+def _become(start: list[Any], link: int, report: int | None = None) -> NoReturn:
+    """Go on as another program: `link` becomes descriptor 3, `report` descriptor 4."""
+    wanted = [link] if report is None else [link, report]
+    # High first, so that neither overwrites the other.
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10) for descriptor in wanted]
+    for place, descriptor in enumerate(high, start=ANSWERS):
+        os.dup2(descriptor, place)
+    os.closerange(ANSWERS + len(wanted), max(high) + 1)
+    path, arguments = start
+    os.execve(path, arguments, ENVIRONMENT)
 
 
 def _fork(work: Callable[[], None]) -> int:
@@ -188,6 +247,16 @@ def _end(child: int, grace_s: float) -> dict[str, float]:
         found = os.wait4(child, 0)
     _, status, used = found
     return {"by_itself": by_itself, "status": os.waitstatus_to_exitcode(status), "cpu_s": used.ru_utime + used.ru_stime}
+
+
+def _end_others(children: tuple[int, ...]) -> None:
+    """End what the processes of a check started: all of it is in their groups, which they cannot leave."""
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _clear(folder: str) -> None:

@@ -18,6 +18,11 @@ renameat2 getrandom membarrier copy_file_range sendfile statx rseq close_range f
 """
 PLAIN = tuple(_PLAIN.split())
 
+# To become an interpreter, which the confinement of files names one by one.
+STARTING = ("execve", "arch_prctl")
+# To start tools and wait for them. Not listed: leaving the process group, by which they are ended.
+FORKING = ("clone", "fork", "vfork", "wait4", "waitid")
+
 _X86_64 = """
 read=0 write=1 open=2 close=3 stat=4 fstat=5 lstat=6 poll=7 lseek=8 mmap=9 mprotect=10 munmap=11 brk=12
 rt_sigaction=13 rt_sigprocmask=14 rt_sigreturn=15 ioctl=16 pread64=17 pwrite64=18 readv=19 writev=20 access=21 pipe=22
@@ -29,6 +34,7 @@ getgid=104 geteuid=107 getegid=108 getppid=110 getpgrp=111 getgroups=115 getresu
 getsid=124 rt_sigpending=127 rt_sigtimedwait=128 rt_sigsuspend=130 sigaltstack=131 statfs=137 fstatfs=138 gettid=186
 time=201 futex=202 sched_getaffinity=204 epoll_create=213 getdents64=217 set_tid_address=218 restart_syscall=219
 clock_gettime=228 clock_getres=229 clock_nanosleep=230 exit_group=231 epoll_wait=232 epoll_ctl=233 tgkill=234
+fork=57 vfork=58 execve=59 wait4=61 arch_prctl=158 waitid=247
 openat=257 mkdirat=258 newfstatat=262 unlinkat=263 renameat=264 readlinkat=267 faccessat=269 pselect6=270 ppoll=271
 set_robust_list=273 get_robust_list=274 epoll_pwait=281 eventfd2=290 epoll_create1=291 dup3=292 pipe2=293 preadv=295
 pwritev=296 prlimit64=302 getcpu=309 renameat2=316 getrandom=318 membarrier=324 copy_file_range=326 statx=332 rseq=334
@@ -46,7 +52,8 @@ rt_sigreturn=139 getresuid=148 getresgid=150 times=153 getpgid=155 getsid=156 ge
 getrusage=165 umask=166 getcpu=168 gettimeofday=169 getpid=172 getppid=173 getuid=174 geteuid=175 getgid=176
 getegid=177 gettid=178 sysinfo=179 socketpair=199 sendto=206 recvfrom=207 brk=214 munmap=215 mremap=216 clone=220
 mmap=222 mprotect=226 msync=227 madvise=233 prlimit64=261 renameat2=276 getrandom=278 membarrier=283
-copy_file_range=285 statx=291 rseq=293 clone3=435 close_range=436 faccessat2=439
+copy_file_range=285 waitid=95 execve=221 wait4=260
+statx=291 rseq=293 clone3=435 close_range=436 faccessat2=439
 """
 # AUDIT_ARCH_* of linux/audit.h by what uname calls the machine.
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

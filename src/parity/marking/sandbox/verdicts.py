@@ -23,8 +23,9 @@ class Limits:
 class Case:
     """One check: `program` is foreign and runs apart; `setup` and `test` are the benchmark's and never reach it.
 
-    `test` is Python that uses the program's names; `entry` is the one under test, if the test needs it as `candidate`.
-    With `mutates`, what the program does to a list, dict or set it was handed is done to the test's own.
+    `test` uses the program's names; `entry` is the one under test, if the test needs it as `candidate`. With `mutates`,
+    what the program does to a list, dict or set it was handed is done to the test's own. `language` is of both; in
+    others than Python there is no `setup`, and `entry` is all that the test can use.
     """
 
     program: str
@@ -32,6 +33,7 @@ class Case:
     entry: str = ""
     setup: str = ""
     mutates: bool = False
+    language: str = "python"
     limits: Limits = field(default_factory=Limits)
 
 
@@ -51,16 +53,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one check.
-
-    `held_objects`: the test handled objects of the program, not plain values alone. `tested_inside`: it ran in the
-    program's own process.
-    """
+    """What came of one check. `held_objects`: the test handled objects of the program, not plain values alone."""
 
     outcome: Outcome
     detail: str = ""
     held_objects: bool = False
-    tested_inside: bool = False
 
     @property
     def passed(self) -> bool:

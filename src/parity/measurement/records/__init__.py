@@ -1,6 +1,7 @@
 """What was measured, here or elsewhere, as marks by item: our runs, tables of scores or letters, sample logs."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,10 @@ from parity.core.refs import ModelRef
 from parity.core.runs import Marked
 from parity.errors import DataError
 from parity.measurement.history import check_comparable, finished
+from parity.measurement.records.alpaca_eval import is_annotations, read_annotations
+from parity.measurement.records.helm import NAME as HELM_FILE
+from parity.measurement.records.helm import is_helm, read_helm
+from parity.measurement.records.inspect_logs import is_inspect_log, read_inspect_log
 from parity.measurement.records.lm_eval import is_sample_log, read_sample_logs
 from parity.measurement.records.table import read_marks
 from parity.store import Workspace
@@ -43,7 +48,8 @@ def read_pair(candidate: str, incumbent: str, workspace: Path) -> tuple[Record, 
 
 
 def read_record(name: str) -> list[Marked]:
-    """Marks from `path` or `path#column`: a table (CSV, JSON lines, gzipped or not) or sample logs (a file or folder).
+    """Marks from `path` or `path#column`: a table (CSV, JSON lines, gzipped or not), sample logs of lm-eval (a
+    file or folder), a log of Inspect, HELM's per-instance statistics, or AlpacaEval's annotations.
 
     Raises:
         DataError: the file is missing, of another form, or says nothing about items.
@@ -56,6 +62,11 @@ def read_record(name: str) -> list[Marked]:
             f"There is no file {path}.", "Check the path; relative paths start at the current folder." + hint
         )
     part = column or None
+    if path.is_dir() and (path / HELM_FILE).is_file():
+        path /= HELM_FILE
+    for fits, read in _READERS:
+        if fits(path):
+            return read(path, part)
     if path.is_dir():
         logs = sorted(path.rglob("samples_*.jsonl"))
         if not logs:
@@ -64,6 +75,13 @@ def read_record(name: str) -> list[Marked]:
     if is_sample_log(path):
         return read_sample_logs([path], part)
     return read_marks(path, part)
+
+
+_READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, str | None], list[Marked]]], ...] = (
+    (is_annotations, read_annotations),
+    (is_helm, read_helm),
+    (is_inspect_log, read_inspect_log),
+)
 
 
 def _recorded(name: str) -> Record:

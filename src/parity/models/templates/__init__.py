@@ -19,27 +19,35 @@ from typing import IO
 from parity.core.digests import Plain
 from parity.core.prompts import Message
 from parity.errors import ModelError
-from parity.files import read_object, read_text
+from parity.models.model_files import LocalFolder, ModelFiles, read_json, read_small
 
 TIME_LIMIT_S = 5.0
 _TODO = "Use --template none, or the model's original template."
 
 
 def find_template(folder: Path) -> str | None:
-    """The chat template of a model folder, from `chat_template.jinja` or the older key of `tokenizer_config.json`.
+    """The chat template of a model folder.
 
     Raises:
-        ModelError: the file that should hold it is not text, or not JSON.
+        ModelError: a file that should hold it is not text, or not JSON.
     """
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return read_text(file, "chat template", ModelError)
-    config = folder / "tokenizer_config.json"
-    if not config.is_file():
-        return None
-    todo = "Download the model again."
-    found = read_object(config, "tokenizer configuration", ModelError, todo).get("chat_template")
-    return default_template(found)
+    found = find_template_text(LocalFolder(folder))
+    return found[0] if found else None
+
+
+def find_template_text(files: ModelFiles) -> tuple[str, str] | None:
+    """(text, the file it is in) of the template of a folder or repository, newest convention first.
+
+    Raises:
+        ModelError: a file that should hold it is not text, or not JSON.
+    """
+    names = {entry.name for entry in files.listing()}
+    if "chat_template.jinja" in names:
+        return read_small(files, "chat_template.jinja"), "chat_template.jinja"
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        if name in names and (found := default_template(read_json(files, name).get("chat_template"))) is not None:
+            return found, name
+    return None
 
 
 def default_template(value: Plain) -> str | None:

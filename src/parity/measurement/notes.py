@@ -1,0 +1,24 @@
+"""What a reader should know of how answers were computed, from the settings in an engine's identity.
+
+The settings are kept with every run, so a run of last year says the same as one of today.
+"""
+
+from collections.abc import Iterable
+
+from parity.engines.base import EXACT, PREFIXES, PREFIXES_NOT_SHARED
+
+
+def notes_of(settings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Sentences about ways of computing that are not the usual one; mostly none."""
+    told = {name: value for name, value in settings}
+    notes = []
+    if told.get(PREFIXES) == PREFIXES_NOT_SHARED:
+        notes.append(
+            "This model could not be proved to give the same numbers along shared prefixes, so every prompt was "
+            "computed whole: the numbers are right, and they take several times longer."
+        )
+    if EXACT in told:
+        notes.append(
+            f"Deterministic ({told[EXACT]}): the same bits in any order, batch, part or memory, several times slower."
+        )
+    return tuple(notes)
