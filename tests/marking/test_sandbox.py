@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
+from leftovers import processes_about, wait_until_gone
 from parity.errors import SandboxError
 from parity.marking.sandbox import Case, Limits, Outcome, Sandbox, confinement
 
@@ -196,14 +195,6 @@ def test_a_canary_that_gets_out_closes_the_sandbox(monkeypatch):
         Sandbox(1)
 
 
-@pytest.fixture
-def open_folder():
-    """A temporary folder that may be entered by users other than root, which pytest's own may not."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_while_checking_nothing_is_left(how, open_folder):
@@ -217,24 +208,8 @@ def test_killed_while_checking_nothing_is_left(how, open_folder):
     victim = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment)
     assert victim.stdout.readline() == b"ready\n"
     time.sleep(0.5)
-    servers = _servers(open_folder)
-    assert len(servers) >= 2
+    assert len(processes_about(open_folder)) >= 2
     victim.send_signal(how)
     victim.wait(20)
     victim.stdout.close()
-    deadline = time.monotonic() + 10
-    while (_servers(open_folder) or list(open_folder.iterdir())) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert _servers(open_folder) == []
-    assert list(open_folder.iterdir()) == []
-
-
-def _servers(folder):
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(folder).encode() in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-        except OSError:
-            continue
-    return found
+    wait_until_gone(open_folder)

@@ -1,11 +1,17 @@
 """Several answers to each item: an item counts once, pass@k is unbiased, and nothing of it is lost on the way."""
 
 import json
+import os
 import random
+import subprocess
+import sys
+import time
+from contextlib import suppress
 
 import pytest
 
 from benchmarks.code_data import MBPP, write_lines
+from leftovers import processes_about, wait_until_gone
 from parity.benchmarks.catalog import open_benchmark
 from parity.cli import main
 from parity.core.gaps import Verdict
@@ -102,6 +108,10 @@ def test_how_answers_are_drawn():
 
 @pytest.fixture
 def recordings(tmp_path):
+    return record(tmp_path)
+
+
+def record(tmp_path, before=""):
     """Two models that answered two problems ten times: 7 and 2 right, and 4 and 2 right (one of them never came)."""
     write_lines(tmp_path / "mbpp.jsonl", MBPP)
     found = open_benchmark("mbpp", tmp_path)
@@ -111,7 +121,7 @@ def recordings(tmp_path):
         for item in found.items:
             for draw in range(10):
                 request = protocol.request(item, draw, drawing=Drawing(10))
-                output = Generation(GOOD if draw < right[item.id] else BAD, "stop")
+                output = Generation(before + (GOOD if draw < right[item.id] else BAD), "stop")
                 if draw >= 10 - lost and item.id == "12":
                     output = Failure(FailureKind.REFUSED, "filtered")
                 answers.append((request.id, fingerprint(request), output))
@@ -183,3 +193,35 @@ def test_the_page_says_what_was_drawn(recordings, capsys):
 )
 def test_draws_that_cannot_be_are_a_usage_error(recordings, capsys, arguments, said):
     assert said in measured(recordings, capsys, *arguments, code=2).err
+
+
+@pytest.mark.slow
+def test_killed_at_random_while_programs_run_the_report_is_the_same_and_nothing_is_left(tmp_path, open_folder):
+    recordings = record(tmp_path, before="import time\ntime.sleep(0.2)\n")
+    chance, while_running = random.Random(11), 0
+
+    def command(workspace):
+        arguments = ["measure", f"replay:{recordings}/ours.jsonl", "--against", f"replay:{recordings}/theirs.jsonl"]
+        arguments += ["-b", "mbpp", "--data", str(recordings), "--draws", "10", "--json", "--workspace", workspace]
+        return [sys.executable, "-m", "parity", *map(str, arguments)]
+
+    environment = {**os.environ, "TMPDIR": str(open_folder)}
+    begun = time.monotonic()
+    whole = subprocess.run(command(recordings / "whole"), env=environment, capture_output=True, check=True).stdout
+    lasts_s = time.monotonic() - begun
+    for _ in range(6):
+        victim = subprocess.Popen(command(recordings / "killed"), env=environment, stdout=subprocess.DEVNULL)
+        with suppress(subprocess.TimeoutExpired):
+            victim.wait(chance.uniform(0.3, 0.9) * lasts_s)
+        while_running += bool(processes_about(open_folder))
+        victim.kill()
+        victim.wait()
+        wait_until_gone(open_folder)
+    assert while_running
+    again = subprocess.run(command(recordings / "killed"), env=environment, capture_output=True, check=True).stdout
+    found, expected = json.loads(again), json.loads(whole)
+    for report in (found, expected):
+        for model in report["models"]:
+            model.pop("latency_s", None)
+    assert found == expected
+    wait_until_gone(open_folder)

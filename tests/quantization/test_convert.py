@@ -15,8 +15,8 @@ from parity.models.shapes import shape_of
 from parity.quantization.convert import open_folder
 from parity.quantization.pretokenizers import pre_tokenizer_name
 from parity.testing.families import FAMILIES
-from parity.testing.folders import llama2c_folder
 from parity.testing.gguf_logits import GgufLogits, first_difference
+from parity.testing.llama2c import llama2c_folder
 from quantization.conftest import TEXTS
 from quantization.making import to_gguf
 from shared import needs_shared

@@ -10,8 +10,9 @@ import pytest
 from tokenizers import Tokenizer
 
 from parity.testing.families import family_folder
-from parity.testing.folders import qwen_tokenizer, sentencepiece_tokenizer
+from parity.testing.folders import qwen_tokenizer
 from parity.testing.gguf_logits import GgufLogits
+from parity.testing.llama2c import sentencepiece_tokenizer
 from quantization.making import to_gguf
 from shared import needs_shared
 

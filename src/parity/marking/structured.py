@@ -38,7 +38,7 @@ def schema_problem(schema: str) -> str:
 def mark_json(text: str, schemas: tuple[str, ...]) -> Score:
     """Score 1 when an answer's JSON is valid by one of the schemas; what is no JSON is wrong and `outside`.
 
-    >>> mark_json('Sure: ```json\\n{"a": 1}\\n```', ('{"required": ["a"]}',)).value
+    >>> mark_json('Sure:\\n```json\\n{"a": 1}\\n```', ('{"required": ["a"]}',)).value
     1.0
     """
     from jsonschema import Draft202012Validator

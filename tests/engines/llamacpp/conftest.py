@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import pytest
 
-from parity.testing.folders import llama2c_folder
+from parity.testing.llama2c import llama2c_folder
 from shared import needs_shared
 
 HEADS, KEY_HEADS, CONTEXT = 8, 4, 512
