@@ -14,6 +14,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 from trl.trainer.rloo_trainer import RLOOTrainer
 from trl.trainer.sft_trainer import SFTTrainer
 
+from parity.errors import ModelError
 from parity.tuning.loss import next_token_loss
 
 # Configurations whose output layer does more than multiply: TRL's own fused loss knows them, ours does not.
@@ -44,7 +45,10 @@ class TextTrainer(SFTTrainer):
         plain = not any(getattr(model_config(self.model), trait, None) for trait in _HEAD_TRAITS)
         if self.aux_loss_enabled or not plain:
             if weights is not None:
-                raise NotImplementedError("prompt_loss with a capped output layer or trained routers")
+                raise ModelError(
+                    "prompt_loss weights single tokens, and this model has a capped output layer or trained routers.",
+                    "Leave prompt_loss at 0.",
+                )
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"]
         summed = self._summed(model, inputs, labels, weights)
