@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from parity.core.prompts import Generate, Message
     from parity.engines.base import Engine
 
+MAX_TOKENS = 512
 _HELP = "/new forgets the conversation, /exit ends (so does Ctrl-D); Ctrl-C stops an answer."
 
 
@@ -33,7 +34,7 @@ class Chat:
     system
         What the model is told before everything else.
     max_tokens
-        Most tokens of one answer.
+        Most tokens of one answer; if not given 512, or half of a shorter context.
     temperature
         0 takes the likeliest token each time.
     top_p
@@ -48,7 +49,7 @@ class Chat:
     prompt: str | None = None
     _: KW_ONLY
     system: str | None = None
-    max_tokens: int = 512
+    max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
@@ -65,7 +66,7 @@ def chat(spec: Chat) -> int:
     from parity.core.refs import ModelRef
     from parity.engines.open import open_engine
 
-    if spec.max_tokens < 1 or spec.temperature < 0 or not 0 < spec.top_p <= 1:
+    if (spec.max_tokens is not None and spec.max_tokens < 1) or spec.temperature < 0 or not 0 < spec.top_p <= 1:
         raise UsageError(
             "--max-tokens is at least 1, --temperature at least 0, --top-p above 0 and at most 1.", "See --help."
         )
@@ -150,7 +151,8 @@ class _Conversation:
         spec, self._turn = self._spec, self._turn + 1
         chats = self._engine.capabilities.chat
         prompt = ChatPrompt(tuple(self._said)) if chats else TextPrompt("\n".join(turn.content for turn in self._said))
-        sampling = Sampling(spec.max_tokens, spec.temperature, spec.top_p, seed=spec.seed)
+        most = spec.max_tokens or min(MAX_TOKENS, (self._engine.capabilities.context_tokens or 2 * MAX_TOKENS) // 2)
+        sampling = Sampling(most, spec.temperature, spec.top_p, seed=spec.seed)
         return Generate(RequestId("chat", self._turn), prompt, sampling)
 
     def _write(self, request: "Generate", pieces: list[str]) -> bool:
