@@ -53,7 +53,8 @@ def problems(language: str, folder: Path | None) -> dict[str, Problem]:
     """
     if language not in _SPLIT:
         raise UsageError(
-            f"MultiPL-E in {language!r} is not run: it needs a compiler, or an examiner that Parity does not have.",
+            f"MultiPL-E in {language!r} is not run: it needs a compiler, a module that its interpreter comes without "
+            "(such as Perl's Test::Deep), or an examiner that Parity does not have.",
             f"Run are {' and '.join(_SPLIT)}; HumanEval itself is the Python of it (-b humaneval).",
         )
     names = [f"{part}-{language}{end}" for part in ("humaneval", "mbpp") for end in (".jsonl.gz", ".jsonl")]
