@@ -135,33 +135,33 @@ def _engine(engine: LlamaCppEngine, at_once: int, tokens: int, repeat: int) -> f
     return sum(written) / seconds
 
 
+def figures(scratch: Path, data: Path, quick: bool) -> dict[str, object]:
+    """All of it, printed as it comes; `data` is MMLU's folder."""
+    error, families = loglik_error_max(scratch)
+    print(f"log-likelihoods of {families} families: at most {error:.2g} nats from transformers")
+    speedup, fewer = mmlu_prefix_speedup(scratch, data, 12 if quick else 40)
+    print(f"MMLU: {speedup:.2f}x items/s, {fewer:.2f}x fewer tokens computed")
+    shape = {**HALF_BILLION, "num_hidden_layers": 8} if quick else HALF_BILLION
+    decode = decode_vs_bare(scratch, shape, 32 if quick else 64)
+    print(f"decode against a bare loop, by answers at once: {decode}")
+    return {
+        "families": families,
+        "loglik_error_max": error,
+        "mmlu_prefix_speedup": speedup,
+        "mmlu_fewer_tokens": fewer,
+        "decode_vs_bare": min(decode.values()),
+        "decode_vs_bare_by_answers": decode,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/mmlu/data")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        error, families = loglik_error_max(scratch)
-        print(f"log-likelihoods of {families} families: at most {error:.2g} nats from transformers")
-        speedup, fewer = mmlu_prefix_speedup(scratch, asked.data, 12 if asked.quick else 40)
-        print(f"MMLU: {speedup:.2f}x items/s, {fewer:.2f}x fewer tokens computed")
-        shape = {**HALF_BILLION, "num_hidden_layers": 8} if asked.quick else HALF_BILLION
-        decode = decode_vs_bare(scratch, shape, 32 if asked.quick else 64)
-        print(f"decode against a bare loop, by answers at once: {decode}")
-    print(
-        json.dumps(
-            {
-                "families": families,
-                "loglik_error_max": error,
-                "mmlu_prefix_speedup": speedup,
-                "mmlu_fewer_tokens": fewer,
-                "decode_vs_bare": min(decode.values()),
-                "decode_vs_bare_by_answers": decode,
-                "quick": asked.quick,
-            }
-        )
-    )
+        found = figures(Path(folder), asked.data, asked.quick)
+    print(json.dumps({**found, "quick": asked.quick}))
 
 
 if __name__ == "__main__":
