@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from parity.core.outputs import Delta, Output
+from parity.core.outputs import Delta, Failure, FailureKind, Output
 from parity.core.prompts import ConstraintKind, Generate, Request, RequestId, RequestKind
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
@@ -14,6 +14,8 @@ from parity.errors import EngineError
 
 # Names of settings in an engine's identity that a reader of its answers is told about.
 PREFIXES, PREFIXES_NOT_SHARED, EXACT = "prefixes", "not shared", "deterministic"
+# What every engine says of a request that was called off.
+CANCELLED = Failure(FailureKind.CANCELLED, "cancelled before it was answered")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output,
 from parity.core.prompts import Generate, Prompt, Request, RequestId, RequestKind, TextPrompt, kind_of
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity
-from parity.engines.base import Capabilities
+from parity.engines.base import CANCELLED, Capabilities
 from parity.engines.endpoint.address import Address, find_address
 from parity.engines.endpoint.anthropic import AnthropicWire
 from parity.engines.endpoint.faults import FieldRefused, ItemFault
@@ -41,7 +41,7 @@ class _Job:
         try:
             return self.future.result()
         except CancelledError:
-            return Failure(FailureKind.CANCELLED, "cancelled before it was answered")
+            return CANCELLED
         except Exception as error:  # noqa: BLE001  raised by the reader, after what else was answered
             return error
 

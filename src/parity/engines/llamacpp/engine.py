@@ -17,7 +17,7 @@ from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output,
 from parity.core.prompts import Generate, Request, RequestId
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
-from parity.engines.base import PREFIXES, PREFIXES_NOT_SHARED, Capabilities
+from parity.engines.base import CANCELLED, PREFIXES, PREFIXES_NOT_SHARED, Capabilities
 from parity.engines.llamacpp.library import PINNED, WHEEL, check_version
 from parity.engines.llamacpp.process import Job, LlamaProcess
 from parity.engines.llamacpp.weights import find_weights
@@ -31,7 +31,6 @@ PASS_TOKENS = 512
 SLOTS = 8
 # Enough to find two culprits among thousands of requests.
 _MOST_CRASHES = 24
-_CANCELLED = Failure(FailureKind.CANCELLED, "cancelled before it was answered")
 
 
 class LlamaCppEngine:
@@ -103,7 +102,7 @@ class LlamaCppEngine:
             how = self._fresh()
             crashes[0] += 1
             if self._closed or len(rest) == 1 or crashes[0] >= _MOST_CRASHES:
-                yield from ((request.id, _CANCELLED if self._closed else _broke_off(how)) for request in rest)
+                yield from ((request.id, CANCELLED if self._closed else _broke_off(how)) for request in rest)
             else:
                 waiting += [rest[len(rest) // 2 :], rest[: len(rest) // 2]]
 

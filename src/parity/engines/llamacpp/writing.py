@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from parity.core.outputs import Failure, FailureKind, Output
 from parity.core.prompts import Generate
+from parity.engines.base import CANCELLED
 from parity.engines.llamacpp.grammar import Grammar, held_to
 from parity.engines.llamacpp.model import Context, Model
 from parity.engines.llamacpp.slots import Slot, Slots
 from parity.engines.tokens.drafts import Draft, ends_of, special_ids
 from parity.engines.tokens.draws import choose
 from parity.engines.tokens.encoding import Encoded
-from parity.engines.tokens.ledger import CANCELLED, NOT_A_NUMBER, NOTHING_TO_READ, Work
+from parity.engines.tokens.ledger import NOT_A_NUMBER, NOTHING_TO_READ, Work
 from parity.errors import EngineError
 
 # Cells of all slots together, unless one answer alone needs more.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from math import fsum
 
 from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
+from parity.engines.base import CANCELLED
 from parity.engines.tokens.encoding import Encoded
 from parity.engines.tokens.walk import Row
 
 Cancelled = Callable[[int], bool]
-CANCELLED = Failure(FailureKind.CANCELLED, "cancelled before it was answered")
 NOTHING_TO_READ = Failure(FailureKind.ENGINE, "the prompt has no token")
 NOT_A_NUMBER = Failure(FailureKind.ENGINE, "the model's logits are not numbers")
 

@@ -14,10 +14,11 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from parity.core.outputs import Delta, Generation, Output, Usage
 from parity.core.prompts import Generate
+from parity.engines.base import CANCELLED
 from parity.engines.stops import StreamCutter, cut
 from parity.engines.tokens.draws import source
 from parity.engines.tokens.encoding import Encoded
-from parity.engines.tokens.ledger import CANCELLED, NOTHING_TO_READ, Cancelled
+from parity.engines.tokens.ledger import NOTHING_TO_READ, Cancelled
 from parity.errors import EngineError
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
+from parity.core.outputs import Loglikelihoods, Output, Usage
+from parity.engines.base import CANCELLED
 from parity.engines.tokens.encoding import Encoded
 
 
@@ -48,7 +49,7 @@ def likelihoods(
         asked = {request for row in rows[start : start + batch_size] for request, _ in row.serves}
         for request in sorted(index for index in asked - dropped if cancelled(index)):
             dropped.add(request)
-            yield request, Failure(FailureKind.CANCELLED, "cancelled before it was answered")
+            yield request, CANCELLED
         batch = [row for row in rows[start : start + batch_size] if any(at not in dropped for at, _ in row.serves)]
         if not batch:
             continue

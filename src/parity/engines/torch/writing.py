@@ -13,10 +13,11 @@ import torch
 
 from parity.core.outputs import Delta, FailureKind, Generation, Output
 from parity.core.prompts import Generate
+from parity.engines.base import CANCELLED
 from parity.engines.stops import StreamCutter
 from parity.engines.tokens.drafts import Draft, ends_of, special_ids
 from parity.engines.tokens.encoding import Encoded
-from parity.engines.tokens.ledger import CANCELLED, NOT_A_NUMBER, NOTHING_TO_READ, Cancelled
+from parity.engines.tokens.ledger import NOT_A_NUMBER, NOTHING_TO_READ, Cancelled
 from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
 from parity.engines.torch.generation import end_ids
