@@ -4,15 +4,19 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from parity.errors import ParityError, StoreError
+
+_UNFINISHED, _LOCK = ".unfinished-", ".lock"
 
 
 def write_atomic(path: Path, text: str) -> Path:
@@ -47,6 +51,30 @@ def disk_error(error: OSError, path: Path) -> StoreError:
         errno.EROFS: "The file system is read-only: choose another folder.",
     }.get(error.errno or 0, "Check the path and run the same command again.")
     return StoreError(f"{path}: {error.strerror or error}.", todo)
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Path]:
+    """A folder inside `folder` for files that are moved out of it when they are whole; it is gone afterwards.
+
+    What killed processes left behind is removed first; what others are writing now is not touched.
+
+    Raises:
+        StoreError: `folder` cannot be written or the disk is full, also from what is done inside.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{_UNFINISHED}*"):
+            with suppress(Timeout, OSError), FileLock(left / _LOCK, timeout=0):  # its owner holds it, or is dead
+                shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+        try:
+            with FileLock(scratch / _LOCK, timeout=0):
+                yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise disk_error(error, folder) from error
 
 
 def digest_file(path: Path) -> str:
