@@ -51,7 +51,7 @@ def fetch(file: HubFile) -> Path:
     return found
 
 
-def read_rows(path: Path) -> list[dict[str, object]]:
+def parquet_rows(path: Path) -> list[dict[str, object]]:
     """The rows of a parquet file.
 
     Raises:

@@ -1,12 +1,14 @@
 """What every room that touches the disk uses: atomic writes, locks, digests of files."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,8 +16,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from parity.errors import ParityError, StoreError
+from parity.errors import DataError, ParityError, StoreError
 
+_ONE_A_LINE = "Each line holds one JSON object."
 _UNFINISHED, _LOCK = ".unfinished-", ".lock"
 
 
@@ -92,15 +95,18 @@ def digest_files(folder: Path, names: list[str]) -> str:
 
 
 def read_text(path: Path, what: str, error: type[ParityError]) -> str:
-    """The text of a UTF-8 file with its line ends as they are, or `error` naming what it should have been."""
+    """The text of a UTF-8 file, gzipped or not, with its line ends as they are, or `error` naming what it should be."""
     try:
-        return path.read_bytes().decode("utf-8-sig")  # bytes: a carriage return can be part of the data
+        raw = path.read_bytes()  # bytes: a carriage return can be part of the data
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
     except FileNotFoundError as missing:
         raise error(
             f"There is no {what} at {path}.", "Check the path; relative paths start at the current folder."
         ) from missing
     except UnicodeDecodeError as broken:
         raise error(f"{path} is not UTF-8 text (byte {broken.start}).", f"Save the {what} as UTF-8.") from broken
+    except (gzip.BadGzipFile, EOFError, zlib.error) as broken:
+        raise error(f"{path} is not a whole gzip file: {broken}.", "Download or copy it again.") from broken
     except OSError as refused:
         raise error(f"{path} cannot be read: {refused.strerror}.", "Check the path and its permissions.") from refused
 
@@ -114,6 +120,24 @@ def read_object(path: Path, what: str, error: type[ParityError], todo: str) -> d
     if not isinstance(found, dict):
         raise error(f"{path} does not hold a JSON object.", todo)
     return found
+
+
+def json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, object) of every line of a text that is not blank; `path` names it in errors.
+
+    Raises:
+        DataError: a line holds something else.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as broken:
+            raise DataError(f"{path}, line {number}, is not JSON: {broken}.", _ONE_A_LINE) from broken
+        if not isinstance(found, dict):
+            raise DataError(f"{path}, line {number}, is not a JSON object.", _ONE_A_LINE)
+        yield number, found
 
 
 @contextmanager
