@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from parity.benchmarks.base import Benchmark, Protocol
-from parity.core.digests import item_fingerprints, ngram_fingerprints
+from parity.core.fingerprints import Fingerprints
 from parity.core.items import Item
 from parity.core.outputs import Failure, Loglikelihoods, Output
 from parity.core.prompts import Loglikelihood, Request, RequestId, TextPrompt
@@ -51,14 +51,11 @@ class Overlap:
 
 def overlap(items: Sequence[Item], texts: Iterable[str]) -> Overlap:
     """Look for the 13-grams of every question (the whole of one that has 5 to 12 words) in the texts."""
-    prints, lengths = {}, set[int]()
-    for item in items:
-        length, prints[item.id] = item_fingerprints(item.question)
-        lengths |= {length} if prints[item.id] else set()
-    wanted = set[str]().union(*prints.values())
+    prints = {item.id: Fingerprints.of([item.question])[0].hashes for item in items}
+    wanted, _ = Fingerprints.of(item.question for item in items)
     seen, count = set[str](), 0
     for text in texts:
-        seen |= ngram_fingerprints(text, sorted(lengths)) & wanted
+        seen.update(wanted.runs_in(text))
         count += 1
     found = {item: len(own & seen) / len(own) for item, own in prints.items() if own}
     return Overlap(found, tuple(item for item, own in prints.items() if not own), count)
@@ -215,15 +212,21 @@ def try_options(
             f"{protocol.name!r} shows no options in its prompt: moving them changes nothing.",
             "Name a protocol that does, with --protocol.",
         )
-    both = [*items, *(replace(item, id=f"{item.id} moved") for item in moved)]
-    outputs = _asked(engine, [protocol.request(item) for item in both], workspace, terms)
-    marks = protocol.marks([(item, outputs[RequestId(item.id)]) for item in both]).marks
+    requests = [*map(protocol.request, items), *(_another(protocol.request(item)) for item in moved)]
+    outputs = _asked(engine, requests, workspace, terms)
+    both = [(item, outputs[request.id]) for item, request in zip((*items, *moved), requests, strict=True)]
+    marks = protocol.marks(both).marks
     scored = [mark.value if isinstance(mark, Score) else np.nan for mark in marks]
     score_2I = np.array(scored).reshape(2, -1)
     score_2I = score_2I[:, ~np.isnan(score_2I).any(axis=0)]
     if score_2I.shape[1] < LEAST_ITEMS:
         raise EngineError(f"Only {score_2I.shape[1]} items were marked both ways.", "See what it answers: parity show.")
     return shuffle_test(score_2I[0], score_2I[1], trial.alpha)
+
+
+def _another(request: Request) -> Request:
+    """The request under an id of its own, beside the one about the item as published."""
+    return replace(request, id=RequestId(f"{request.id.item} moved", request.id.draw))
 
 
 def _movable(item: Item) -> bool:
