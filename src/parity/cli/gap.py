@@ -2,12 +2,13 @@
 
 import json
 import sys
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from parity.cli.uncertainty import Uncertainty
 from parity.errors import UsageError
 
 
@@ -32,6 +33,8 @@ class GapSpec:
     clean
         A CSV of item,clean (parity contamination --train writes it): the verdict stands twice, on all items and on
         those that are clean, and the exit code is that of the clean ones.
+    uncertainty
+        Where the uncertainty comes from.
     """
 
     candidate: str
@@ -41,6 +44,7 @@ class GapSpec:
     alpha: float = 0.05
     shared: Annotated[bool, Parameter(negative="")] = False
     clean: Path | None = None
+    uncertainty: Annotated[Uncertainty, Parameter(name="*")] = field(default_factory=Uncertainty)
 
 
 def gap(
@@ -65,6 +69,7 @@ def gap(
     from parity.measurement.comparison import beside_clean, compared
     from parity.measurement.contamination import clean_items
     from parity.measurement.records import read_pair
+    from parity.measurement.uncertainty import uncertainty
     from parity.reporting.gaps import recorded_json, recorded_page
     from parity.reporting.markdown import write
     from parity.reporting.terminal import draw, screen
@@ -78,6 +83,8 @@ def gap(
     found = compared(ours.name, candidate, theirs.name, incumbent, spec.margin, spec.alpha)
     if spec.clean is not None:
         found = beside_clean(found, candidate, incumbent, clean_items(spec.clean))
+    if spec.uncertainty.budget:
+        found = replace(found, budget=uncertainty(candidate, incumbent, spec.uncertainty.known()))
     page = recorded_page(found)
     if output:
         write_atomic(output, write(page))
@@ -93,6 +100,7 @@ def gap(
 
 
 def _check(spec: GapSpec) -> None:
+    spec.uncertainty.check()
     if spec.margin is not None and not 0 < spec.margin < 1:
         raise UsageError(
             f"--margin {spec.margin:g} is not a fraction between 0 and 1.", "Two points are --margin 0.02."
