@@ -17,7 +17,7 @@ from parity.engines.open import EngineOptions, Engines
 from parity.errors import UsageError
 from parity.files.egress import Egress, seen, watch
 from parity.marking.checks import Marking
-from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast, work_of
+from parity.measurement.accounting import CallLog, Forecast, Terms, WorkLog, cost_so_far, price_of, tell_forecast
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
 from parity.measurement.notes import notes_of
 from parity.measurement.refusals import check_drawing, check_kinds, check_scorable, check_template
@@ -217,12 +217,12 @@ def measure_one(
     with workspace.lock(key.identity.digest[:16], lambda: _say_waiting(engine, requests, terms)):
         workspace.begin_run(key, len(items))
         log = CallLog(workspace, key, terms.before)
-        begun = terms.work_before or work_of(engine)
+        work = WorkLog(engine, workspace, key, terms.work_before)
         try:
-            asked = _ask(engine, requests, workspace, terms, log)
+            asked = _ask(engine, requests, workspace, terms, (log.note, work.note))
         finally:
             log.note()
-            _put_work(engine, workspace, key.run_id, begun)
+            work.note(at_once=True)
             workspace.put_cost(key.run_id, cost_so_far(engine, requests, workspace, terms.price))
         outputs = [asked.outputs[request.id] for request in requests]
         found = _marking(engine, protocol, items, requests, outputs, terms)
@@ -242,12 +242,15 @@ def measure_one(
     )
 
 
-def _ask(engine: Engine, requests: list[Request], workspace: Workspace, terms: Terms, log: CallLog) -> Asked:
-    """Say what it may cost, then ask, noting every new host as it is talked to."""
+def _ask(
+    engine: Engine, requests: list[Request], workspace: Workspace, terms: Terms, notes: Sequence[Callable[[], None]]
+) -> Asked:
+    """Say what it may cost, then ask, noting every new host as it is talked to, and what is computed."""
     tell_forecast(engine, requests, workspace, terms)
 
     def progress(done: int, total: int) -> None:
-        log.note()
+        for note in notes:
+            note()
         if terms.on_progress:
             terms.on_progress(engine.model.short, done, total)
 
@@ -271,12 +274,6 @@ def _marking(
             terms.on_progress(f"{engine.model.short}: answers run", done, total)
 
     return protocol.marks(answered, progress)
-
-
-def _put_work(engine: Engine, workspace: Workspace, run_id: str, begun: TokenWork) -> None:
-    done = work_of(engine) - begun
-    if done.computed:
-        workspace.put_work(run_id, done)
 
 
 def _say_waiting(engine: Engine, requests: list[Request], terms: Terms) -> None:

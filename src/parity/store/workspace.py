@@ -177,10 +177,10 @@ class Workspace:
         with self._transaction() as connection:
             accounts.put_cost(connection, run_id, cost)
 
-    def put_work(self, run_id: str, work: TokenWork) -> None:
-        """Add what this call of a command computed for a run."""
+    def put_work(self, work_id: int | None, run_id: str, work: TokenWork) -> int:
+        """Write what one call of a command has computed for a run by now; None is a new call. Returns its id."""
         with self._transaction() as connection:
-            accounts.put_work(connection, run_id, self._clock(), work)
+            return accounts.put_work(connection, work_id, run_id, self._clock(), work)
 
     def account(self, run_id: str) -> RunAccount:
         """What a run took and cost, and whom it talked to."""
