@@ -14,7 +14,7 @@ from parity.errors import UsageError
 
 if TYPE_CHECKING:
     from parity.core.fingerprints import Fingerprints
-    from parity.curation.labels import Labelled
+    from parity.curation.audit import Audit, Kept
     from parity.reporting.data import Seen
 
 data = App(name="data", help="Training data: import it from any format, split it without leaks, audit it.")
@@ -168,25 +168,18 @@ def audit(
     from parity.cli.progress import showing
     from parity.curation.audit import Audit, audited
     from parity.curation.importing import read_rows
-    from parity.curation.labels import LabelledPair, open_labeller
-    from parity.reporting.data import counts_page, seen_json, seen_text
+    from parity.curation.labels import open_labeller
+    from parity.reporting.data import counts_page, seen_text
     from parity.reporting.terminal import draw, screen
 
-    labeller, found, shown = open_labeller(model), Audit(), list["Seen"]()
+    labeller, found, shown, seen = open_labeller(model), Audit(), list["Seen"](), 0
     with closing(labeller), showing(not json_, "share") as tell:
         for _, kept in audited(read_rows(rows, tell), labeller, max_tokens, found, overflow):
-            if len(shown) < show:
-                parts = (kept.chosen, kept.rejected) if isinstance(kept, LabelledPair) else kept
-                shown += [_seen(part, labeller.decode) for part in parts]
-    good = bool(found.sequences) and found.faulty_rows <= budget
-    faulty = {fault.value: [row_id for row_id, _ in named] for fault, named in found.faulty.items()}
+            if seen < show:
+                shown += _seen(kept, labeller.decode)
+                seen += 1
     if json_:
-        ids: Plain = {name: list(named) for name, named in faulty.items()}
-        _print({"rows": found.rows, "sequences": found.sequences, "tokens": found.tokens,
-                "trained_tokens": found.trained_tokens, "longest_tokens": found.longest_tokens, "faults": found.counts,
-                "faulty_rows": found.faulty_rows, "budget": budget, "passed": good, "ids": ids,
-                "shown": [seen_json(one) for one in shown]})  # fmt: skip
-        return 0 if good else 1
+        return _print_audit(found, budget, shown)
     console = screen()
     for one in shown:
         console.print(seen_text(one))
@@ -196,17 +189,44 @@ def audit(
     ]
     draw(counts_page(f"Audit of {found.rows:,} rows", lines, {"fault": found.counts}), console)
     found.require(budget)
+    passed = [f"Passed: {found.faulty_rows:,} faulty rows, the budget is {budget:,}.", *found.sentences()]
+    draw(counts_page("", passed, {}), console)
     return 0
 
 
-def _seen(one: "Labelled", decode: Callable[[Sequence[int]], str]) -> "Seen":
+def _print_audit(found: "Audit", budget: int, shown: "Sequence[Seen]") -> int:
+    from parity.reporting.data import seen_json
+
+    good = bool(found.sequences) and found.faulty_rows <= budget
+    ids: dict[str, Plain] = {}
+    for fault, named in found.faulty.items():
+        ids[fault.value] = list(dict.fromkeys(row_id for row_id, _ in named))
+    reasons: Plain = [{"fault": one.fault.value, "why": one.why, "rows": len(one.ids)} for one in found.reasons()]
+    _print({"rows": found.rows, "sequences": found.sequences, "tokens": found.tokens,
+            "trained_tokens": found.trained_tokens, "longest_tokens": found.longest_tokens, "faults": found.counts,
+            "faulty_rows": found.faulty_rows, "budget": budget, "passed": good, "ids": ids, "reasons": reasons,
+            "shown": [seen_json(one) for one in shown]})  # fmt: skip
+    return 0 if good else 1
+
+
+def _seen(kept: "Kept", decode: Callable[[Sequence[int]], str]) -> "list[Seen]":
+    """The sequences of a row as pieces of text: the two endings of a pair, or one for every reading."""
+    from parity.curation.labels import LabelledPair
     from parity.reporting.data import Seen
 
-    pieces, at = [], 0
-    for start, end in one.trained:
-        pieces += [(decode(one.ids[at:start]), False), (decode(one.ids[start:end]), True)]
-        at = end
-    return Seen(one.row_id, len(one), tuple((text, trained) for text, trained in pieces if text))
+    if isinstance(kept, LabelledPair):
+        parts = {"chosen": kept.chosen, "rejected": kept.rejected}
+    else:
+        parts = {f"{at} of {len(kept)}" if len(kept) > 1 else "": one for at, one in enumerate(kept, 1)}
+    found = []
+    for name, one in parts.items():
+        pieces, at = [], 0
+        for start, end in one.trained:
+            pieces += [(decode(one.ids[at:start]), False), (decode(one.ids[start:end]), True)]
+            at = end
+        pieces.append((decode(one.ids[at:]), False))
+        found.append(Seen(one.row_id, name, len(one), tuple((text, trained) for text, trained in pieces if text)))
+    return found
 
 
 def _fingerprints(names: Iterable[str], folder: Path | None) -> tuple["Fingerprints", int]:
