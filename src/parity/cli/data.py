@@ -15,6 +15,7 @@ from parity.errors import UsageError
 if TYPE_CHECKING:
     from parity.core.fingerprints import Fingerprints
     from parity.curation.audit import Audit, Kept
+    from parity.curation.splitting import Shares, Split
     from parity.reporting.data import Seen
 
 data = App(name="data", help="Training data: import it from any format, split it without leaks, audit it.")
@@ -91,9 +92,10 @@ def split(
     shares
         Of train, dev, calibration and test.
     against
-        Benchmarks whose text may not be trained on, such as mmlu; training rows that hold any are taken out.
+        Benchmarks whose text may not be trained on, such as mmlu, or mmlu=FOLDER to say where its data lies;
+        training rows that hold any are taken out.
     benchmark_data
-        The folder of the benchmarks' data.
+        The folder of the data of benchmarks that are named without one.
     seed
         Another one gives other splits.
     json_
@@ -101,37 +103,49 @@ def split(
     """
     from parity.cli.progress import showing
     from parity.curation.importing import read_rows
-    from parity.curation.splitting import Shares, split_rows
-    from parity.reporting.data import counts_page, leakage_sentence
+    from parity.curation.splitting import split_rows
+    from parity.reporting.data import counts_page
     from parity.reporting.terminal import draw, screen
 
-    try:
-        fractions = Shares(*(float(share) for share in shares.split(",")))
-    except (ValueError, TypeError):
-        raise UsageError(f"--shares {shares} are not four fractions.", "Such as .8,.1,.05,.05.") from None
+    fractions = _shares(shares)
     prints, skipped = _fingerprints(against, benchmark_data)
     with _all_or_nothing(to), showing(not json_, "share") as show:
         done = split_rows(read_rows(rows, show), to, fractions, prints, seed, show)
-    leaks = done.leakage
     if json_:
-        leakage: Plain = {"sampled": leaks.sampled, "near": leaks.near, "half_alike": leaks.half_alike}
+        leakage = {"sampled": done.leakage.sampled, "near": done.leakage.near, "half_alike": done.leakage.half_alike}
         _print({"folder": str(to), "rows": done.rows, "groups": done.groups, "grouped_rows": done.grouped_rows,
                 "largest_group_rows": done.largest_group_rows, "near_duplicates": done.near_duplicates,
                 "contaminated": list(done.contaminated), "items_too_short": skipped, "leakage": leakage})  # fmt: skip
         return 0
+    draw(counts_page(f"Split in {to}", _told(done, bool(against), skipped), {"split": done.rows}), screen())
+    return 0
+
+
+def _shares(text: str) -> "Shares":
+    from parity.curation.splitting import Shares
+
+    try:
+        train, dev, calibration, test = map(float, text.split(","))
+        return Shares(train, dev, calibration, test)
+    except ValueError:
+        raise UsageError(f"--shares {text} are not four fractions.", "Such as .8,.1,.05,.05.") from None
+
+
+def _told(done: "Split", compared: bool, skipped: int) -> list[str]:
+    from parity.reporting.data import leakage_sentence
+
     lines = [
         f"{done.groups:,} groups; {done.grouped_rows:,} rows share theirs (near-duplicates, one user or one session); "
         f"the largest has {done.largest_group_rows:,} rows.",
         f"{done.near_duplicates:,} rows are near-duplicates of another; near_duplicates.txt names them.",
-        f"{len(done.contaminated)} training rows held text of a benchmark and were taken out; see contaminated.txt."
-        if against
+        f"Taken out of training for text of a benchmark: {len(done.contaminated):,} rows; see contaminated.txt."
+        if compared
         else "Not compared with any benchmark: --against mmlu takes out training rows that hold its text.",
-        leakage_sentence(leaks.sampled, leaks.near, leaks.half_alike),
+        leakage_sentence(done.leakage.sampled, done.leakage.near, done.leakage.half_alike),
     ]
     if skipped:
-        lines.append(f"{skipped} items have fewer than five words and cannot be looked for.")
-    draw(counts_page(f"Split in {to}", lines, {"split": done.rows}), screen())
-    return 0
+        lines.append(f"{skipped:,} items have too few words to be looked for.")
+    return lines
 
 
 @data.command
@@ -187,17 +201,17 @@ def audit(
         f"{found.sequences:,} sequences of at most {found.longest_tokens:,} tokens; {found.trained_tokens:,} of "
         f"{found.tokens:,} tokens are trained."
     ]
+    if found.passes(budget):
+        lines += [f"Passed: {found.faulty_rows:,} faulty rows, the budget is {budget:,}.", *found.sentences()]
     draw(counts_page(f"Audit of {found.rows:,} rows", lines, {"fault": found.counts}), console)
     found.require(budget)
-    passed = [f"Passed: {found.faulty_rows:,} faulty rows, the budget is {budget:,}.", *found.sentences()]
-    draw(counts_page("", passed, {}), console)
     return 0
 
 
 def _print_audit(found: "Audit", budget: int, shown: "Sequence[Seen]") -> int:
     from parity.reporting.data import seen_json
 
-    good = bool(found.sequences) and found.faulty_rows <= budget
+    good = found.passes(budget)
     ids: dict[str, Plain] = {}
     for fault, named in found.faulty.items():
         ids[fault.value] = list(dict.fromkeys(row_id for row_id, _ in named))
@@ -234,7 +248,9 @@ def _fingerprints(names: Iterable[str], folder: Path | None) -> tuple["Fingerpri
     from parity.benchmarks.catalog import open_benchmark
     from parity.core.fingerprints import Fingerprints
 
-    return Fingerprints.of(item.question for name in names for item in open_benchmark(name, folder).items)
+    places = [name.partition("=") for name in names]
+    found = (open_benchmark(name, Path(own).expanduser() if own else folder) for name, _, own in places)
+    return Fingerprints.of(item.question for benchmark in found for item in benchmark.items)
 
 
 @contextmanager

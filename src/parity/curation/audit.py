@@ -80,13 +80,17 @@ class Audit:
                 found.append(f"{fault.value}: {len(all_of_it) - _SHOWN_REASONS} other reasons (--json names every row)")
         return found
 
+    def passes(self, budget_rows: int = 0) -> bool:
+        """Whether there is something to train on, and no more rows are faulty than the budget allows."""
+        return bool(self.sequences) and self.faulty_rows <= budget_rows
+
     def require(self, budget_rows: int = 0) -> None:
         """Refuse to go on when more rows are faulty than the budget allows.
 
         Raises:
             DataError: it lists counts, ids and reasons.
         """
-        if self.rows and self.sequences and self.faulty_rows <= budget_rows:
+        if self.passes(budget_rows):
             return
         if not self.faulty_rows:
             raise DataError("There is no row to train on.", "Import data first: `parity data import`.")

@@ -263,8 +263,6 @@ def open_labeller(folder: Path) -> Labeller:
     except (OSError, ValueError) as error:
         todo = "Check the path."
         if (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file():
-            todo = (
-                "It has a tokenizer.model only: get its tokenizer.json too, which says what each token covers."
-            )
+            todo = "It has a tokenizer.model only: get its tokenizer.json too, which says what each token covers."
         raise ModelError(f"{folder} holds no usable tokenizer: {str(error)[:200]}.", todo) from error
     return Labeller.of_folder(folder, tokenizer)
