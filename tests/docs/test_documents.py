@@ -89,7 +89,7 @@ def test_every_verb_has_its_line_in_the_help(capsys):
     main(["--help"])
     lines = capsys.readouterr().out.splitlines()
     for verb in (verb for verbs in VERBS.values() for verb in verbs):
-        assert any(re.match(rf"│ {verb} +\w+ \w+", line) for line in lines), verb
+        assert any(re.match(rf"│ {verb} +\w+\W+\w+", line) for line in lines), verb
 
 
 def test_links_between_documents_lead_somewhere():

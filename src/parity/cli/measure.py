@@ -63,12 +63,13 @@ class Stopping:
         sample, as with logged calls.
     predictor
         A finished run of an earlier model on the same items (its id, or @1 for the newest) that predicts the candidate,
-        such as the last checkpoint: the incumbent answers all items, candidates far fewer.
+        such as the last checkpoint: the incumbent answers all items, candidates far fewer. May be repeated: what each
+        is worth is learned as the candidate answers.
     """
 
     until_verdict: Annotated[bool, Parameter(negative="")] = False
     estimand: Literal["items", "future"] = "items"
-    predictor: str | None = None
+    predictor: Annotated[tuple[str, ...], Parameter(negative="")] = ()
 
 
 @Parameter(name="*")
@@ -157,7 +158,7 @@ def measure(
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
     opened = Workspace(workspace)
     try:
-        plan = replace(_plan(spec, workspace), forecast=_forecast(spec, benchmark, opened))
+        plan = replace(_plan(spec, workspace), forecasts=_forecasts(spec, benchmark, opened))
         with showing(enabled=not json_) as progress:
             found = run(plan, benchmark, opened, progress, say_forecast, before)
     finally:
@@ -200,20 +201,20 @@ def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
     )
 
 
-def _forecast(spec: Measure, benchmark: "Benchmark", workspace: "Workspace") -> "tuple[Marked, ...]":
-    """Marks of the run that predicts; it must be of this benchmark."""
+def _forecasts(spec: Measure, benchmark: "Benchmark", workspace: "Workspace") -> "tuple[tuple[Marked, ...], ...]":
+    """Marks of the runs that predict; each must be of this benchmark."""
     from parity.measurement.history import recall
 
-    if spec.stopping.predictor is None:
-        return ()
-    found = recall(workspace, spec.stopping.predictor)
-    known = {item.id for item in benchmark.items} & {marked.item for marked in found.measured.marks}
-    if not known:
-        raise UsageError(
-            f"Run {found.record.run_id} has no item of {benchmark.name}: it predicts nothing.",
-            "Name a run on the same benchmark; parity runs lists them.",
-        )
-    return found.measured.marks
+    marks, ids = [], {item.id for item in benchmark.items}
+    for name in spec.stopping.predictor:
+        found = recall(workspace, name)
+        if ids.isdisjoint(marked.item for marked in found.measured.marks):
+            raise UsageError(
+                f"Run {found.record.run_id} has no item of {benchmark.name}: it predicts nothing.",
+                "Name a run on the same benchmark; parity runs lists them.",
+            )
+        marks.append(found.measured.marks)
+    return tuple(marks)
 
 
 def _keep(page: "Page", data: "dict[str, Plain]", path: Path) -> list[Path]:
@@ -242,9 +243,9 @@ def _check(spec: Measure) -> None:
         (spec.max_tokens is not None and spec.max_tokens < 1, f"--max-tokens {spec.max_tokens} is not at least 1"),
         (spec.max_usd is not None and not spec.max_usd > 0, f"--max-usd {spec.max_usd or 0:g} is not above 0"),
         (asked.until_verdict and not claimed, "--until-verdict needs --margin, the loss you tolerate"),
-        (asked.predictor and not asked.until_verdict, "--predictor goes with --until-verdict"),
+        (bool(asked.predictor) and not asked.until_verdict, "--predictor goes with --until-verdict"),
         (
-            asked.predictor and (asked.estimand == "future" or spec.max_items is not None),
+            bool(asked.predictor) and (asked.estimand == "future" or spec.max_items is not None),
             "--predictor is about all items of the benchmark: leave out --estimand future and --max-items",
         ),
         (asked.estimand == "future" and not asked.until_verdict, "--estimand future goes with --until-verdict"),

@@ -44,7 +44,7 @@ Estimand = Literal["items", "future"]
 class MeasureSpec:
     """What is measured: models, items, protocol, and what counts as parity.
 
-    `forecast`: marks of an earlier model on these items, which predict a candidate's and spare items.
+    `forecasts`: marks of earlier models on these items, which predict a candidate's and spare items.
     """
 
     candidates: tuple[ModelRef, ...]
@@ -57,7 +57,7 @@ class MeasureSpec:
     until_verdict: bool = False
     estimand: Estimand = "items"
     drawing: Drawing = field(default_factory=Drawing)
-    forecast: tuple[Marked, ...] = ()
+    forecasts: tuple[tuple[Marked, ...], ...] = ()
     fit: Fit = field(default_factory=Fit)
     budget: Budget = field(default_factory=Budget)
     book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
@@ -138,8 +138,8 @@ def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | No
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    forecast = scores_of(spec.forecast) if spec.forecast else None
-    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items", forecast)
+    forecasts = tuple(map(scores_of, spec.forecasts))
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items", forecasts)
 
 
 def _settle(
