@@ -115,6 +115,7 @@ def split(
         leakage = {"sampled": done.leakage.sampled, "near": done.leakage.near, "half_alike": done.leakage.half_alike}
         _print({"folder": str(to), "rows": done.rows, "groups": done.groups, "grouped_rows": done.grouped_rows,
                 "largest_group_rows": done.largest_group_rows, "near_duplicates": done.near_duplicates,
+                "common_openings": done.common_openings,
                 "contaminated": list(done.contaminated), "items_too_short": skipped, "leakage": leakage})  # fmt: skip
         return 0
     draw(counts_page(f"Split in {to}", _told(done, bool(against), skipped), {"split": done.rows}), screen())
@@ -135,14 +136,16 @@ def _told(done: "Split", compared: bool, skipped: int) -> list[str]:
     from parity.reporting.data import leakage_sentence
 
     lines = [
-        f"{done.groups:,} groups; {done.grouped_rows:,} rows share theirs (near-duplicates, one user or one session); "
-        f"the largest has {done.largest_group_rows:,} rows.",
+        f"{done.groups:,} groups; {done.grouped_rows:,} rows share theirs (near-duplicates, one question, user or "
+        f"session); the largest has {done.largest_group_rows:,} rows.",
         f"{done.near_duplicates:,} rows are near-duplicates of another; near_duplicates.txt names them.",
         f"Taken out of training for text of a benchmark: {len(done.contaminated):,} rows; see contaminated.txt."
         if compared
         else "Not compared with any benchmark: --against mmlu takes out training rows that hold its text.",
         leakage_sentence(done.leakage.sampled, done.leakage.near, done.leakage.half_alike),
     ]
+    if done.common_openings:
+        lines.append(f"{done.common_openings:,} openings are shared by too many rows to be a question, and tie none.")
     if skipped:
         lines.append(f"{skipped:,} items have too few words to be looked for.")
     return lines
