@@ -14,7 +14,7 @@ exist (see `parity.benchmarks.judging`). Everything else a spec may say is in `C
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
@@ -119,11 +119,14 @@ def load(path: Path) -> Benchmark:
         return pairwise_benchmark(spec.name, [_pair(spec, *row) for row in rows], spec.columns.tags)
     items = _items(_with_schema(spec, path), source, rows)
     shots = _shots(spec, path)
-    prompts = {
-        item.id: TextPrompt(_rendered(spec, row, item), shots=shots) for item, (_, row) in zip(items, rows, strict=True)
-    }
+    by_id = {item.id: row for item, (_, row) in zip(items, rows, strict=True)}
+
+    def prompt(item: Item) -> TextPrompt:
+        # Options stand as the item has them, which is not always as the file does.
+        return TextPrompt(_rendered(spec, by_id[item.id], item), shots=shots)
+
     script = read_text(path.parent / spec.database.expanduser(), "database", DataError) if spec.database else ""
-    protocols = _protocols(spec, prompts, script)
+    protocols = _protocols(spec, prompt, script)
     return Benchmark(spec.name, spec.version, tuple(items), protocols, spec.mark, spec.columns.tags)
 
 
@@ -143,12 +146,9 @@ def _with_schema(spec: CustomSpec, path: Path) -> CustomSpec:
     return replace(spec, schema=path.parent / spec.schema) if spec.schema else spec
 
 
-def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str) -> dict[str, Protocol]:
+def _protocols(spec: CustomSpec, prompt: Callable[[Item], TextPrompt], script: str) -> dict[str, Protocol]:
     told = (spec.template, spec.mark, spec.rule, *([script] if script else []))
     version = f"{spec.version}/{digest(told)[:8]}"
-
-    def prompt(item: Item) -> TextPrompt:
-        return prompts[item.id]
 
     if not spec.has_options:
         if spec.is_run:

@@ -29,6 +29,9 @@ class GapSpec:
         One-sided chance of a false claim.
     shared
         Compare only the items that both files name, instead of counting the others as missing.
+    clean
+        A CSV of item,clean (parity contamination --train writes it): the verdict stands twice, on all items and on
+        those that are clean, and the exit code is that of the clean ones.
     """
 
     candidate: str
@@ -37,6 +40,7 @@ class GapSpec:
     margin: float | None = None
     alpha: float = 0.05
     shared: Annotated[bool, Parameter(negative="")] = False
+    clean: Path | None = None
 
 
 def gap(
@@ -58,7 +62,8 @@ def gap(
         Print one JSON object and nothing else; shares are fractions.
     """
     from parity.files import write_atomic
-    from parity.measurement.comparison import compared
+    from parity.measurement.comparison import beside_clean, compared
+    from parity.measurement.contamination import clean_items
     from parity.measurement.records import read_pair
     from parity.reporting.gaps import recorded_json, recorded_page
     from parity.reporting.markdown import write
@@ -71,6 +76,8 @@ def gap(
         common = {marked.item for marked in candidate} & {marked.item for marked in incumbent}
         candidate, incumbent = (tuple(m for m in marks if m.item in common) for marks in (candidate, incumbent))
     found = compared(ours.name, candidate, theirs.name, incumbent, spec.margin, spec.alpha)
+    if spec.clean is not None:
+        found = beside_clean(found, candidate, incumbent, clean_items(spec.clean))
     page = recorded_page(found)
     if output:
         write_atomic(output, write(page))
@@ -81,7 +88,8 @@ def gap(
         draw(page, console)
         if output:
             console.print(f"\nWritten to {output}")
-    return found.gap.verdict.exit_code if found.gap.verdict else 0
+    decisive = found.clean or found.gap
+    return decisive.verdict.exit_code if decisive.verdict else 0
 
 
 def _check(spec: GapSpec) -> None:

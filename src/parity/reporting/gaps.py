@@ -7,7 +7,7 @@ from parity.core.digests import Plain, plain
 from parity.core.gaps import Gap, Verdict
 from parity.core.items import Tag
 from parity.measurement.comparison import RecordedGap
-from parity.reporting.page import Page, Sentence, Table, percent, points
+from parity.reporting.page import Heading, Page, Sentence, Table, percent, points
 
 TONES = {Verdict.SUPERIOR: "green", Verdict.NON_INFERIOR: "green", Verdict.INFERIOR: "red"}
 
@@ -27,7 +27,8 @@ def slices_json(slices: Mapping[Tag, Gap]) -> dict[str, Plain]:
 def recorded_json(found: RecordedGap) -> dict[str, Plain]:
     """The gap with the keys other tools read, and what stands behind it."""
     outside = {"candidate": found.candidate_outside, "incumbent": found.incumbent_outside}
-    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices)}
+    clean = {"clean": gap_json(found.clean)} if found.clean else {}
+    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices), **clean}
 
 
 def recorded_page(found: RecordedGap) -> Page:
@@ -36,7 +37,23 @@ def recorded_page(found: RecordedGap) -> Page:
     page = gap_page(found.gap, *names)
     outside = zip(names, (found.candidate_outside, found.incumbent_outside), strict=True)
     notes = [Sentence(outside_sentence(name, count)) for name, count in outside if count]
-    return Page(page.title, (*page.blocks, *notes, *slice_tables(found.slices, names)))
+    clean = clean_blocks(found.gap, found.clean, *names) if found.clean else ()
+    return Page(page.title, (*page.blocks, *notes, *clean, *slice_tables(found.slices, names)))
+
+
+def clean_blocks(gap: Gap, clean: Gap, candidate: str, incumbent: str) -> tuple[Sentence | Heading | Table, ...]:
+    """All items and the clean ones, side by side."""
+    sides = (gap, clean)
+    rows = (
+        ("items with both scores", *(f"{side.n:,}" for side in sides)),
+        (candidate, *(percent(side.candidate_score) for side in sides)),
+        (incumbent, *(percent(side.incumbent_score) for side in sides)),
+        ("gap, points", *(points(side.gap) for side in sides)),
+        ("95 % interval", *(f"{points(side.low)} to {points(side.high)}" for side in sides)),
+        ("verdict", *(side.verdict.value if side.verdict else "none: no margin" for side in sides)),
+    )
+    claim = [Sentence(_claim(clean), TONES.get(clean.verdict, "yellow"))] if clean.verdict else []
+    return (Heading("On items that were not trained on"), *claim, Table(("", "all", "clean"), rows))
 
 
 def outside_sentence(name: str, count: int) -> str:
