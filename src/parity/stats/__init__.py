@@ -14,6 +14,7 @@ parity, so that a statistician can review each file alone against published tabl
     clustered        the cluster-robust interval and the wild bootstrap
     sequential       bounds that may be looked at after every item
     noninferiority   which of these is used when, and what it proves about a margin
+    spending         looking again at one question without buying a false yes
     power            how many items a verdict needs
     distributions    the few special functions all of the above stand on
 
