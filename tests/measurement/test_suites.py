@@ -56,6 +56,9 @@ def test_all_must_show_it_and_nothing_is_corrected(folder, capsys):
     assert [part.alone.gap.alpha for part in found.parts] == [0.025, 0.025]
     assert found.gap.look.question.endswith("on close + level")
     assert suite(folder, ["level", "torn"]).verdict is Verdict.INCONCLUSIVE
+    every = suite(folder, ["all"])
+    assert [part.benchmark for part in every.parts] == ["behind", "close", "level", "torn"]
+    assert every.verdict is Verdict.INFERIOR
 
 
 def test_one_that_is_inferior_spoils_the_suite_and_is_named(folder, capsys):

@@ -34,7 +34,7 @@ class GapSpec:
         One-sided chance of a false claim, over all looks at the question.
     benchmark
         Several benchmarks in one verdict, each named by one -b: candidate and incumbent are then models by name, as
-        parity runs lists them, and their newest finished runs are compared.
+        parity runs lists them, and their newest finished runs are compared. -b all: every benchmark that both finished.
     shared
         Compare only the items that both files name, instead of counting the others as missing.
     question

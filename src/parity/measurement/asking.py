@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from parity.benchmarks.base import Benchmark, Protocol
+from parity.core.digests import digest
 from parity.core.items import Item
 from parity.core.outputs import Output
 from parity.core.prompts import Drawing, Fit, Generate, Request, RequestId, fingerprint
@@ -69,8 +70,16 @@ class Questions:
 
     def first(self, count: int) -> "Questions":
         """The first so many items."""
+        return self.between(0, count)
+
+    def between(self, begin: int, end: int) -> "Questions":
+        """The items from one place in the order to another."""
         draws = len(self.requests) // max(len(self.items), 1)
-        return replace(self, items=self.items[:count], requests=self.requests[: count * draws])
+        return replace(self, items=self.items[begin:end], requests=self.requests[begin * draws : end * draws])
+
+    def stream(self, engine: Engine) -> str:
+        """Digest of who is asked and how, whatever the number of items."""
+        return digest((self.first(0).key(engine).digest, fingerprint(self.requests[0])))
 
     def key(self, engine: Engine) -> RunKey:
         """The run of one model that is asked all of this."""

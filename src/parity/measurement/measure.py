@@ -214,7 +214,7 @@ def _look_at_stream(
     if not spec.ledger or spec.margin is None:
         return None
     asked = Asked(str(candidate.engine.model), str(incumbent.engine.model), questions.benchmark.name)
-    keys = [questions.first(0).key(asker.engine).digest for asker in (candidate, incumbent)]
+    keys = [questions.stream(asker.engine) for asker in (candidate, incumbent)]
     basis = ("until verdict", spec.stopping.estimand, *keys, digest(spec.stopping.forecast))
     return Purse(workspace, spec.question).enter(asked, basis, Claim(spec.margin, spec.alpha), anytime=True)
 

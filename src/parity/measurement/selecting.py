@@ -67,7 +67,8 @@ class Round:
 class Certificate:
     """What fresh items prove of the winner, about all items of the benchmark; bounds one-sided at `alpha`, at any stop.
 
-    `gap` is free of the luck of being chosen; `luck` is the gap that the items which chose it show.
+    `gap` is free of the luck of being chosen; `luck` is the gap that the items which chose it show. `measured` are the
+    runs of winner and incumbent on the fresh items.
     """
 
     fresh: int
@@ -79,11 +80,12 @@ class Certificate:
     verdict: Verdict
     luck: float | None
     look: Look | None
+    measured: tuple[Measured, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Who won, how, and what it took: answers of candidates against those of the full grid, and of the incumbent."""
+    """Who won, how, and what it took: answers of candidates against those of the full grid, dollars of this call."""
 
     benchmark: str
     population: int
@@ -92,7 +94,7 @@ class Selection:
     certificate: Certificate
     answers: int
     grid: int
-    measured: tuple[Measured, ...]
+    spent_usd: float
 
     @property
     def share(self) -> float:
@@ -128,10 +130,8 @@ def select(
     with closing(Engines(spec.options, keep=True)) as engines:
         panel.engines = engines
         certificate = _certify(spec, panel, winner, found, workspace)
-        answers = found.answers + certificate.fresh
-        measured = panel.runs(winner, found.items + certificate.fresh)
-    grid = len(spec.candidates) * len(items)
-    return Selection(benchmark.name, len(items), rounds, winner, certificate, answers, grid, measured)
+    answers, grid = found.answers + certificate.fresh, len(spec.candidates) * len(items)
+    return Selection(benchmark.name, len(items), rounds, winner, certificate, answers, grid, panel.spent_usd)
 
 
 @dataclass(slots=True)
@@ -165,9 +165,9 @@ class _Panel:
         theirs, ours = self.scores(self.spec.incumbent, count), self.scores(model, count)
         return differences([item.id for item in self.questions.items[:count]], ours, theirs)
 
-    def runs(self, winner: ModelRef, count: int) -> tuple[Measured, ...]:
-        """What winner and incumbent answered, written as runs, so that it can be shown and compared."""
-        part, found = self.questions.first(count), []
+    def runs(self, winner: ModelRef, begin: int, end: int) -> tuple[Measured, ...]:
+        """What winner and incumbent answered to fresh items, written as runs, so that it can be shown and compared."""
+        part, found = self.questions.between(begin, end), []
         for model in (winner, self.spec.incumbent):
             found.append(measure_one(self.engines.of(model), part, self.workspace, self._terms(model)))
         return tuple(found)
@@ -232,7 +232,7 @@ def _certify(spec: SelectSpec, panel: _Panel, winner: ModelRef, found: Chosen, w
     left, first = population - found.items, min(ESTIMATED_FROM, population - found.items)
     purse, look = Purse(workspace, spec.question), None
     if spec.ledger:
-        keys = [panel.questions.first(0).key(panel.engines.of(model)).digest for model in (winner, spec.incumbent)]
+        keys = [panel.questions.stream(panel.engines.of(model)) for model in (winner, spec.incumbent)]
         names = Asked(str(winner), str(spec.incumbent), panel.questions.benchmark.name)
         basis = ("select", *sorted(map(str, spec.candidates)), str(found.items), *keys)
         look = purse.enter(names, basis, Claim(spec.margin, spec.alpha), anytime=True)
@@ -251,11 +251,12 @@ def _certify(spec: SelectSpec, panel: _Panel, winner: ModelRef, found: Chosen, w
         if verdict_of(shown) is not Verdict.INCONCLUSIVE:
             break
     verdict = verdict_of(shown)
+    measured = panel.runs(winner, found.items, found.items + fresh)
     if look is not None:
-        Ledger(workspace).conclude(look.look_id, verdict.value)
+        Ledger(workspace).conclude(look.look_id, verdict.value, (measured[0].run_id, measured[1].run_id))
     luck = found.total / found.items if found.items else None
     entered = Look(look.question, look.number, look.total) if look else None
-    return Certificate(fresh, gap, shown.low, shown.high, spec.margin, alpha, verdict, luck, entered)
+    return Certificate(fresh, gap, shown.low, shown.high, spec.margin, alpha, verdict, luck, entered, measured)
 
 
 def _fresh(left: int, first: int) -> Iterator[int]:

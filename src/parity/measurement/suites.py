@@ -22,6 +22,9 @@ from parity.stats.noninferiority import Sample, p_value
 from parity.stats.paired import PairedCounts
 from parity.store import Workspace
 
+# Stands for every benchmark that both models have finished.
+EVERY = "all"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -56,12 +59,14 @@ def compare_suite(
 ) -> Suite:
     """The verdict on all benchmarks for candidate and incumbent by name, from their newest finished runs of each.
 
+    The one name `EVERY` stands for all that both have finished.
     With a purse the suite is one question, and this one look at it.
 
     Raises:
         DataError: a run is missing, was stopped by its own verdict, or two of them asked different things.
         UsageError: a benchmark named twice.
     """
+    benchmarks = _in_common(workspace, models) if tuple(benchmarks) == (EVERY,) else benchmarks
     if len(set(benchmarks)) < len(benchmarks):
         raise UsageError("A benchmark is named twice.", "Name each with one -b.")
     pairs = [_newest(workspace, models, benchmark) for benchmark in benchmarks]
@@ -128,6 +133,17 @@ def _paired(ours: Record, theirs: Record) -> AnyPairs:
 def _mirrored(sample: Sample) -> Sample:
     """The same pairs with the two models' roles exchanged."""
     return sample.swapped if isinstance(sample, PairedCounts) else replace(sample, total_U=-sample.total_U)
+
+
+def _in_common(workspace: Workspace, models: tuple[str, str]) -> list[str]:
+    done = [run for run in workspace.runs() if run.status == "done"]
+    ours, theirs = ({run.benchmark for run in done if run.model == model} for model in models)
+    if not ours & theirs:
+        raise DataError(
+            f"There is no benchmark that both {models[0]} and {models[1]} have finished in {workspace.folder}.",
+            "Name models as parity runs lists them, or measure both.",
+        )
+    return sorted(ours & theirs)
 
 
 def _newest(workspace: Workspace, models: tuple[str, str], benchmark: str) -> tuple[Record, Record]:

@@ -2,6 +2,7 @@
 
 from parity.core.digests import Plain
 from parity.core.gaps import Verdict
+from parity.core.money import dollars
 from parity.measurement.selecting import Round, Selection
 from parity.reporting.accounts import account_blocks
 from parity.reporting.gaps import TONES, entered_sentence
@@ -28,7 +29,8 @@ def selection_json(found: Selection) -> dict[str, Plain]:
         "answers": found.answers,
         "grid": found.grid,
         "share": found.share,
-        "runs": [run.run_id for run in found.measured],
+        "spent_usd": found.spent_usd,
+        "runs": [run.run_id for run in certificate.measured],
         "rounds": [
             {
                 "items": each.end,
@@ -65,7 +67,10 @@ def selection_page(found: Selection) -> Page:
         blocks.append(Sentence("The best of them is not good enough; those dropped looked worse when they were."))
     if found.rounds:
         blocks += [Heading("Who was dropped when"), _rounds(found.rounds)]
-    return Page(f"Select on {found.benchmark}", (*blocks, Heading("What it took"), *account_blocks(found.measured)))
+    blocks.append(Heading("What it took"))
+    if found.spent_usd:
+        blocks.append(Sentence(f"This call spent {dollars(found.spent_usd)}, choosing included."))
+    return Page(f"Select on {found.benchmark}", (*blocks, *account_blocks(certificate.measured)))
 
 
 def _luck(found: Selection) -> str:
