@@ -40,6 +40,7 @@ from parity.core.prompts import Loglikelihood, Request, RequestId
 from parity.core.refs import ModelRef, Scheme
 from parity.core.scores import Score
 from parity.engines.open import EngineOptions, open_engine
+from parity.engines.tokens.ledger import among_themselves
 from parity.errors import EngineError
 from parity.runs.runner import ask
 from parity.store import Workspace
@@ -157,7 +158,9 @@ def _compared(task: Task, outputs: Any, theirs: dict[tuple[str, int], dict[str, 
         if not isinstance(output, Loglikelihoods):
             raise EngineError(f"{item.id} was not answered: {output}.", "Report this.")
         equal += asked(task.protocol.request(item)) == (other["contexts"], other["continuations"])
-        largest = max(largest, max(abs(a - b) for a, b in zip(output.values, other["logliks"], strict=True)))
+        values = tuple(map(float, other["logliks"]))
+        values = among_themselves(values) if output.relative else values
+        largest = max(largest, max(abs(a - b) for a, b in zip(output.values, values, strict=True)))
         marks = [(task.protocol, other["acc"]), *([(task.norm, other["acc_norm"])] if task.norm else [])]
         if all(_same(protocol, item, output, float(value)) for protocol, value in marks):
             agree += 1

@@ -1,6 +1,6 @@
 """Where the time of scoring goes: real MMLU prompts, a random Llama, torch's own profiler. No peer; one JSON line.
 
-    .venv/bin/python benchmarks_perf/scoring_profile.py [--quick] [--deterministic]
+    .venv/bin/python benchmarks_perf/scoring_profile.py [--quick] [--deterministic] [--whole]
 
 Operations are grouped by what they are for. Tile sizes are compared by what they compute, in tokens.
 """
@@ -10,14 +10,14 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from choices import CONTEXT_TOKENS, DEFAULT_DATA, Pair, tokenizer_of
+from choices import CONTEXT_TOKENS, DEFAULT_DATA, Pair, request_of, tokenizer_of
 from scoring import works
 from torch.profiler import ProfilerActivity, profile
 
-from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
 from parity.core.refs import ModelRef, Scheme
 from parity.engines.open import EngineOptions
 from parity.engines.tokens.walk import Cut, walk
@@ -33,14 +33,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Profile scoring of MMLU prompts.")
     parser.add_argument("--quick", action="store_true", help="10 M parameters, NeoX vocabulary; else 61 M, Qwen's")
     parser.add_argument("--deterministic", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="normalise over the whole vocabulary, as if p were asked")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="shared data; default: %(default)s")
     arguments = parser.parse_args()
     work = works(True)[0] if arguments.quick else works(False)[1]
     tokenizer, rows = tokenizer_of(work.vocabulary, arguments.data), list(work.pairs(arguments.data))[:ITEMS]
-    requests = [
-        Loglikelihood(RequestId(row["item"]), TextPrompt(row["question"], row["head"]), tuple(row["continuations"]))
-        for row in rows
-    ]
+    requests = list(map(request_of, rows))
+    if arguments.whole:
+        requests = [replace(request, compared=False) for request in requests]
     with tempfile.TemporaryDirectory() as scratch:
         sizes = {name: getattr(work.shape, name) for name in work.shape.__slots__}
         random_llama_folder(Path(scratch, "model"), tokenizer, **sizes, context_tokens=CONTEXT_TOKENS)
@@ -48,15 +48,18 @@ def main() -> int:
         engine = TorchEngine(ModelRef(Scheme.FOLDER, str(Path(scratch, "model"))), options)
         list(engine.answer(requests[:20]))
         before, begun = engine.token_work, time.perf_counter()
+        logits = -engine.work.logits
         list(engine.answer(requests))
         seconds = time.perf_counter() - begun
+        logits += engine.work.logits
         with profile(activities=[ProfilerActivity.CPU]) as watched:
             list(engine.answer(requests))
-    print(json.dumps(figures(engine, before, seconds, watched, tiles(tokenizer, rows))))
+    tokens = {"logits": logits, "tokens_by_tile": tiles(tokenizer, rows)}
+    print(json.dumps(figures(engine, before, seconds, watched) | tokens))
     return 0
 
 
-def figures(engine: TorchEngine, before: Any, seconds: float, watched: Any, tokens: dict[str, int]) -> dict[str, Any]:
+def figures(engine: TorchEngine, before: Any, seconds: float, watched: Any) -> dict[str, Any]:
     """Shares of the profiled time, and what was computed in both runs."""
     spent = dict.fromkeys((*KINDS, "all else computed"), 0.0)
     for event in watched.key_averages():
@@ -71,7 +74,6 @@ def figures(engine: TorchEngine, before: Any, seconds: float, watched: Any, toke
         "computed_over_floor": round(done.computed / done.distinct, 3),
         "matrix_share": round(done.matrix_share or 0, 3),
         "shares": {kind: round(found / whole, 3) for kind, found in spent.items()},
-        "tokens_by_tile": tokens,
     }
 
 

@@ -15,7 +15,7 @@ from parity.stats.judges import (
     position_bias,
     rogan_gladen,
 )
-from parity.stats.predicted import Predicted, ppi_interval
+from parity.stats.predicted import ppi_interval
 from shared import needs_shared
 
 
@@ -45,7 +45,7 @@ def test_a_judged_rate_is_covered_after_correction_and_not_before():
         errors = JudgeErrors.of(judged[seen], right[seen])
         found = rogan_gladen(judged.mean(), 4000, errors)
         held["rogan"] += found.low <= truth <= found.high
-        told = ppi_interval(right[seen], Predicted(judged[seen], float(judged.sum()), 4000))
+        told = ppi_interval(right[seen], judged)
         held["ppi"] += told.low <= right.mean() <= told.high
         half = 1.96 * judged.std() / 4000**0.5
         held["raw"] += abs(judged.mean() - truth) <= half

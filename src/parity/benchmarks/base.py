@@ -38,6 +38,7 @@ class Protocol:
     `sampling` is None for log-likelihood protocols, whose `continuations` are compared instead, each after its own of
     the `contexts` where the options stand in the prompt; `weigh` marks their log-likelihoods (the most likely wins if
     not given), `read` marks what is written. `version` changes with anything that changes a prompt or a mark.
+    Letters of which the most likely wins are asked to be compared only: no engine has to normalise for them.
     """
 
     name: str
@@ -75,7 +76,9 @@ class Protocol:
                     f"{self.name!r} cannot be asked in turns: its options go on from the prompt.", _NO_CHAT
                 )
             return Loglikelihood(asked, text, options, fit, self.contexts(item))
-        return Loglikelihood(asked, prompt, tuple(map(str.lstrip, options)) if chat else options, fit)
+        compared = self.weigh is None and tuple(map(str.strip, options)) == item.letters
+        options = tuple(map(str.lstrip, options)) if chat else options
+        return Loglikelihood(asked, prompt, options, fit, compared=compared)
 
     def marks(self, answered: Iterable[tuple[Item, Output]], on_progress: Progress | None = None) -> Marking:
         """What answers are worth; those that have to be run are run together, several at a time.

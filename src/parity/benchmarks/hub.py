@@ -72,7 +72,7 @@ def _must_answer(file: HubFile) -> None:
     socket.create_connection((hub.hostname, hub.port or {"http": 80}.get(hub.scheme, 443)), timeout=10).close()
 
 
-def read_rows(path: Path) -> list[dict[str, object]]:
+def parquet_rows(path: Path) -> list[dict[str, object]]:
     """The rows of a parquet file.
 
     Raises:

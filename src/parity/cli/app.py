@@ -58,8 +58,8 @@ def _run(arguments: list[str]) -> int:
         return _say(str(error), "Run with --help to see what it takes.", 2)
     except ParityError as error:
         return _say(error.what, error.todo, error.exit_code)
-    except KeyboardInterrupt:
-        return _say("Stopped.", "What was answered is kept; run the same command to go on.", 130)
+    except KeyboardInterrupt as stopped:  # a verb that knows better says so in it
+        return _say("Stopped.", str(stopped) or "What was answered is kept; run the same command to go on.", 130)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

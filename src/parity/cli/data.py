@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,8 +13,8 @@ from parity.core.digests import Plain
 from parity.errors import UsageError
 
 if TYPE_CHECKING:
+    from parity.core.fingerprints import Fingerprints
     from parity.curation.labels import Labelled
-    from parity.curation.splitting import Fingerprints
     from parity.reporting.data import Seen
 
 data = App(name="data", help="Training data: import it from any format, split it without leaks, audit it.")
@@ -21,7 +22,14 @@ Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 @data.command(name="import")
-def import_(sources: Annotated[tuple[Path, ...], Parameter(negative="")], /, *, to: Path, json_: Json = False) -> int:
+def import_(
+    sources: Annotated[tuple[Path, ...], Parameter(negative="")],
+    /,
+    *,
+    to: Path,
+    keep_repeated: Annotated[bool, Parameter(negative="")] = False,
+    json_: Json = False,
+) -> int:
     """Turn files of any common format into canonical rows; every rejected row is counted with its reason.
 
     Parameters
@@ -30,6 +38,8 @@ def import_(sources: Annotated[tuple[Path, ...], Parameter(negative="")], /, *, 
         Files: .jsonl, .json or .csv, gzipped or not; docs/data.md lists the formats.
     to
         The folder for rows.jsonl, rejected.jsonl and manifest.json.
+    keep_repeated
+        Keep rows that say the same as one before them; they are left out and counted otherwise.
     json_
         Print one JSON object and nothing else.
     """
@@ -38,16 +48,23 @@ def import_(sources: Annotated[tuple[Path, ...], Parameter(negative="")], /, *, 
     from parity.reporting.data import counts_page
     from parity.reporting.terminal import draw, screen
 
-    with showing(not json_, "bytes") as show:
-        done = import_files(sources, to, show)
+    with _all_or_nothing(to), showing(not json_, "bytes") as show:
+        done = import_files(sources, to, show, keep_repeated)
     if json_:
-        _print({"folder": str(to), "sha256": done.sha256, "rows": done.rows, "formats": done.formats,
-                "rejected": done.rejected, "already_there": done.already_there})  # fmt: skip
+        _print({"folder": str(to), "sha256": done.sha256, "read": done.read, "rows": done.rows, "formats": done.formats,
+                "rejected": done.rejected, "repeated": done.repeated, "not_kept": done.not_kept,
+                "already_there": done.already_there})  # fmt: skip
         return 0
     lines = [f"Rows lie in {to / 'rows.jsonl'}, every rejected one is named in {to / 'rejected.jsonl'}."]
+    if done.repeated:
+        lines.append(
+            f"{done.repeated:,} say the same as a row before them and were left out (--keep-repeated keeps them)."
+        )
     lines += ["It was imported before; nothing was done."] if done.already_there else []
-    counted = {"format": done.formats, "rejected because": done.rejected}
-    draw(counts_page(f"{done.rows:,} rows, {sum(done.rejected.values()):,} rejected", lines, counted), screen())
+    counted = {"format": done.formats, "rejected because": done.rejected, "not kept of a row": done.not_kept}
+    rejected = sum(done.rejected.values())
+    title = f"{done.read:,} rows read: {done.rows:,} kept, {rejected:,} rejected, {done.repeated:,} repeated"
+    draw(counts_page(title, lines, counted), screen())
     return 0
 
 
@@ -70,7 +87,7 @@ def split(
     rows
         A folder made by `parity data import`, or its rows.jsonl.
     to
-        The folder for the four files, contaminated.txt and manifest.json.
+        The folder for the four files, contaminated.txt, near_duplicates.txt and manifest.json.
     shares
         Of train, dev, calibration and test.
     against
@@ -82,6 +99,7 @@ def split(
     json_
         Print one JSON object and nothing else.
     """
+    from parity.cli.progress import showing
     from parity.curation.importing import read_rows
     from parity.curation.splitting import Shares, split_rows
     from parity.reporting.data import counts_page, leakage_sentence
@@ -92,15 +110,19 @@ def split(
     except (ValueError, TypeError):
         raise UsageError(f"--shares {shares} are not four fractions.", "Such as .8,.1,.05,.05.") from None
     prints, skipped = _fingerprints(against, benchmark_data)
-    done = split_rows(list(read_rows(rows)), to, fractions, prints, seed)
+    with _all_or_nothing(to), showing(not json_, "share") as show:
+        done = split_rows(read_rows(rows, show), to, fractions, prints, seed, show)
     leaks = done.leakage
     if json_:
         leakage: Plain = {"sampled": leaks.sampled, "near": leaks.near, "half_alike": leaks.half_alike}
         _print({"folder": str(to), "rows": done.rows, "groups": done.groups, "grouped_rows": done.grouped_rows,
+                "largest_group_rows": done.largest_group_rows, "near_duplicates": done.near_duplicates,
                 "contaminated": list(done.contaminated), "items_too_short": skipped, "leakage": leakage})  # fmt: skip
         return 0
     lines = [
-        f"{done.groups:,} groups; {done.grouped_rows:,} rows share theirs (near-duplicates, one user or one session).",
+        f"{done.groups:,} groups; {done.grouped_rows:,} rows share theirs (near-duplicates, one user or one session); "
+        f"the largest has {done.largest_group_rows:,} rows.",
+        f"{done.near_duplicates:,} rows are near-duplicates of another; near_duplicates.txt names them.",
         f"{len(done.contaminated)} training rows held text of a benchmark and were taken out; see contaminated.txt."
         if against
         else "Not compared with any benchmark: --against mmlu takes out training rows that hold its text.",
@@ -143,6 +165,7 @@ def audit(
     json_
         Print one JSON object and nothing else.
     """
+    from parity.cli.progress import showing
     from parity.curation.audit import Audit, audited
     from parity.curation.importing import read_rows
     from parity.curation.labels import LabelledPair, open_labeller
@@ -150,13 +173,11 @@ def audit(
     from parity.reporting.terminal import draw, screen
 
     labeller, found, shown = open_labeller(model), Audit(), list["Seen"]()
-    try:
-        for _, kept in audited(read_rows(rows), labeller, max_tokens, found, overflow):
+    with closing(labeller), showing(not json_, "share") as tell:
+        for _, kept in audited(read_rows(rows, tell), labeller, max_tokens, found, overflow):
             if len(shown) < show:
                 parts = (kept.chosen, kept.rejected) if isinstance(kept, LabelledPair) else kept
                 shown += [_seen(part, labeller.decode) for part in parts]
-    finally:
-        labeller.close()
     good = bool(found.sequences) and found.faulty_rows <= budget
     faulty = {fault.value: [row_id for row_id, _ in named] for fault, named in found.faulty.items()}
     if json_:
@@ -189,19 +210,20 @@ def _seen(one: "Labelled", decode: Callable[[Sequence[int]], str]) -> "Seen":
 
 
 def _fingerprints(names: Iterable[str], folder: Path | None) -> tuple["Fingerprints", int]:
-    """Fingerprints of the benchmarks' questions and options, and how many items are too short for any."""
+    """Fingerprints of the benchmarks' questions, and how many are too short for any."""
     from parity.benchmarks.catalog import open_benchmark
-    from parity.core.digests import item_fingerprints
-    from parity.curation.splitting import Fingerprints
+    from parity.core.fingerprints import Fingerprints
 
-    hashes, lengths, skipped = set[str](), set[int](), 0
-    for name in names:
-        for item in open_benchmark(name, folder).items:
-            length, found = item_fingerprints(item.question)
-            hashes |= found
-            lengths |= {length} if found else set()
-            skipped += not found
-    return Fingerprints(frozenset(hashes), tuple(sorted(lengths))), skipped
+    return Fingerprints.of(item.question for name in names for item in open_benchmark(name, folder).items)
+
+
+@contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[None]:
+    """What an interruption leaves of a result that is written whole or not at all."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Nothing was written to {folder}; run the same command to begin again.") from None
 
 
 def _print(found: dict[str, Plain]) -> None:

@@ -63,7 +63,8 @@ class Stopping:
         sample, as with logged calls.
     predictor
         A finished run of an earlier model on the same items (its id, or @1 for the newest) that predicts the candidate,
-        such as the last checkpoint: the incumbent answers all items, candidates far fewer.
+        such as the last checkpoint: the incumbent answers all items, candidates far fewer. May be repeated: what each
+        is worth is learned as the candidate answers.
     question
         The question the verdict is entered under in the ledger; candidates whose names differ in numbers only share one
         if not given. All looks at a question together have the chance --alpha of a false yes.
@@ -73,7 +74,7 @@ class Stopping:
 
     until_verdict: Annotated[bool, Parameter(negative="")] = False
     estimand: Literal["items", "future"] = "items"
-    predictor: str | None = None
+    predictor: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     question: str | None = None
     no_ledger: Annotated[bool, Parameter(negative="")] = False
 
@@ -164,7 +165,7 @@ def measure(
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
     opened = Workspace(workspace)
     try:
-        plan = _plan(spec, workspace, _forecast(spec, benchmark, opened))
+        plan = _plan(spec, workspace, _forecasts(spec, benchmark, opened))
         with showing(enabled=not json_) as progress:
             found = run(plan, benchmark, opened, progress, say_forecast, before)
     finally:
@@ -181,7 +182,7 @@ def measure(
     return min((verdict.exit_code for verdict in verdicts), key=lambda code: (code == 10, code), default=0)
 
 
-def _plan(spec: Measure, workspace: Path, forecast: "tuple[Marked, ...]") -> "MeasureSpec":
+def _plan(spec: Measure, workspace: Path, forecasts: "tuple[tuple[Marked, ...], ...]") -> "MeasureSpec":
     """What the command line says, in the words of the verb."""
     from parity.core.prompts import Drawing, Fit
     from parity.core.refs import ModelRef
@@ -198,7 +199,7 @@ def _plan(spec: Measure, workspace: Path, forecast: "tuple[Marked, ...]") -> "Me
         spec.alpha,
         not spec.stopping.no_ledger,
         spec.stopping.question,
-        Stops(spec.stopping.until_verdict, spec.stopping.estimand, forecast),
+        Stops(spec.stopping.until_verdict, spec.stopping.estimand, forecasts),
         asking.Asking(
             spec.asking.protocol,
             spec.asking.template,
@@ -212,20 +213,20 @@ def _plan(spec: Measure, workspace: Path, forecast: "tuple[Marked, ...]") -> "Me
     )
 
 
-def _forecast(spec: Measure, benchmark: "Benchmark", workspace: "Workspace") -> "tuple[Marked, ...]":
-    """Marks of the run that predicts; it must be of this benchmark."""
+def _forecasts(spec: Measure, benchmark: "Benchmark", workspace: "Workspace") -> "tuple[tuple[Marked, ...], ...]":
+    """Marks of the runs that predict; each must be of this benchmark."""
     from parity.measurement.history import recall
 
-    if spec.stopping.predictor is None:
-        return ()
-    found = recall(workspace, spec.stopping.predictor)
-    known = {item.id for item in benchmark.items} & {marked.item for marked in found.measured.marks}
-    if not known:
-        raise UsageError(
-            f"Run {found.record.run_id} has no item of {benchmark.name}: it predicts nothing.",
-            "Name a run on the same benchmark; parity runs lists them.",
-        )
-    return found.measured.marks
+    marks, ids = [], {item.id for item in benchmark.items}
+    for name in spec.stopping.predictor:
+        found = recall(workspace, name)
+        if ids.isdisjoint(marked.item for marked in found.measured.marks):
+            raise UsageError(
+                f"Run {found.record.run_id} has no item of {benchmark.name}: it predicts nothing.",
+                "Name a run on the same benchmark; parity runs lists them.",
+            )
+        marks.append(found.measured.marks)
+    return tuple(marks)
 
 
 def _keep(page: "Page", data: "dict[str, Plain]", path: Path) -> list[Path]:
@@ -254,9 +255,9 @@ def _check(spec: Measure) -> None:
         (spec.max_tokens is not None and spec.max_tokens < 1, f"--max-tokens {spec.max_tokens} is not at least 1"),
         (spec.max_usd is not None and not spec.max_usd > 0, f"--max-usd {spec.max_usd or 0:g} is not above 0"),
         (asked.until_verdict and not claimed, "--until-verdict needs --margin, the loss you tolerate"),
-        (asked.predictor and not asked.until_verdict, "--predictor goes with --until-verdict"),
+        (bool(asked.predictor) and not asked.until_verdict, "--predictor goes with --until-verdict"),
         (
-            asked.predictor and (asked.estimand == "future" or spec.max_items is not None),
+            bool(asked.predictor) and (asked.estimand == "future" or spec.max_items is not None),
             "--predictor is about all items of the benchmark: leave out --estimand future and --max-items",
         ),
         (asked.estimand == "future" and not asked.until_verdict, "--estimand future goes with --until-verdict"),

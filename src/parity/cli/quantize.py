@@ -80,7 +80,7 @@ def quantize(
     from parity.reporting.terminal import draw, screen
 
     asked = _spec(spec)
-    with showing(enabled=not json_, in_bytes=lambda what: what == QUANTIZING) as progress:
+    with showing(enabled=not json_, unit=lambda what: "bytes" if what == QUANTIZING else "items") as progress:
         found = run(asked, progress)
     if json_:
         sys.stdout.write(json.dumps(quantized_json(found), ensure_ascii=False) + "\n")

@@ -7,7 +7,7 @@ Special tokens in what people wrote stay plain text, as in the engines. Loads no
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -178,7 +178,7 @@ class Labeller:
 
     def _conversation(self, example: Example, row_id: str, first_turn: int) -> Sequences | Refused:
         written, guarded = self._guarded(example.messages)
-        readings = self._reader.readings(Example(guarded, example.tools), first_turn)
+        readings = self._reader.readings(replace(example, messages=guarded), first_turn)
         if isinstance(readings, Refused):
             return readings
         found = []

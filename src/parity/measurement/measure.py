@@ -41,12 +41,12 @@ Estimand = Literal["items", "future"]
 class Stopping:
     """Whether to stop as soon as the verdict is in, and what it is about.
 
-    `forecast`: marks of an earlier model on these items, which predict a candidate's and spare items.
+    `forecasts`: marks of earlier models on these items, which predict a candidate's and spare items.
     """
 
     until_verdict: bool = False
     estimand: Estimand = "items"
-    forecast: tuple[Marked, ...] = ()
+    forecasts: tuple[tuple[Marked, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +177,8 @@ def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | No
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    forecast = scores_of(spec.stopping.forecast) if spec.stopping.forecast else None
-    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.stopping.estimand == "items", forecast)
+    forecasts = tuple(map(scores_of, spec.stopping.forecasts))
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.stopping.estimand == "items", forecasts)
 
 
 def _settle(
@@ -215,7 +215,7 @@ def _look_at_stream(
         return None
     asked = Asked(str(candidate.engine.model), str(incumbent.engine.model), questions.benchmark.name)
     keys = [questions.stream(asker.engine) for asker in (candidate, incumbent)]
-    basis = ("until verdict", spec.stopping.estimand, *keys, digest(spec.stopping.forecast))
+    basis = ("until verdict", spec.stopping.estimand, *keys, digest(spec.stopping.forecasts))
     return Purse(workspace, spec.question).enter(asked, basis, Claim(spec.margin, spec.alpha), anytime=True)
 
 

@@ -1,8 +1,8 @@
 """What is known of requests while they are scored, and what that took: ids and numbers, not what computes them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from math import fsum
+from math import exp, fsum, log
 
 from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
 from parity.engines.base import CANCELLED
@@ -17,11 +17,13 @@ NOT_A_NUMBER = Failure(FailureKind.ENGINE, "the model's logits are not numbers")
 @dataclass(slots=True)
 class Work:
     """What was done. `requested`: ids of every sequence whole; `computed`: ids that went through the model; `distinct`:
-    the least that could, the nodes of the prefix tree. `flops`: operations of what was computed, in `seconds`."""
+    the least that could, the nodes of the prefix tree. `logits`: products of a hidden state with a row of the output
+    matrix. `flops`: operations of what was computed, in `seconds`."""
 
     requested: int = 0
     computed: int = 0
     distinct: int = 0
+    logits: int = 0
     flops: float = 0.0
     seconds: float = 0.0
 
@@ -33,10 +35,10 @@ class Work:
 
 
 class Ledger:
-    """What is known of each request so far, and which are settled."""
+    """What is known of each request so far, and which are settled. Of those in `few`, logits; of others, log p."""
 
-    def __init__(self, encoded: Sequence[Encoded]) -> None:
-        self._encoded = encoded
+    def __init__(self, encoded: Sequence[Encoded], few: Set[int] = frozenset()) -> None:
+        self._encoded, self._few = encoded, few
         self._values: list[list[list[float]]] = [[[] for _ in entry.continuations] for entry in encoded]
         self._open = [sum(map(len, entry.continuations)) for entry in encoded]
         self._left = set(range(len(encoded)))
@@ -69,4 +71,13 @@ class Ledger:
             # The nearest sum, in whatever order its parts came.
             values = tuple(map(fsum, self._values[request]))
             self._values[request] = []
-            yield request, Loglikelihoods(values, tokens, usage, seconds / len(ready))
+            relative = request in self._few
+            values = among_themselves(values) if relative else values
+            yield request, Loglikelihoods(values, tokens, usage, seconds / len(ready), relative)
+
+
+def among_themselves(logits: tuple[float, ...]) -> tuple[float, ...]:
+    """Log of the probability of each, given that it is one of these; NaN where the largest is no number."""
+    most = max(logits)
+    total = most + log(fsum(exp(logit - most) for logit in logits))
+    return tuple(logit - total for logit in logits)
