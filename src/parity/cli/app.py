@@ -19,7 +19,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 VERBS = (
-    *("measure", "plan", "gap", "runs", "show", "benchmarks", "grade"),
+    *("measure", "judge", "plan", "gap", "runs", "show", "benchmarks", "grade"),
     *("data", "tune", "merge", "diff", "quantize", "check"),
     *("chat", "inspect", "fit", "pull", "price", "demo"),
 )

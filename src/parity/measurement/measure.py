@@ -20,7 +20,7 @@ from parity.marking.checks import Marking
 from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast, work_of
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
 from parity.measurement.notes import notes_of
-from parity.measurement.refusals import check_drawing, check_kinds, check_scorable, check_template
+from parity.measurement.refusals import check_drawing, check_kinds, check_marked, check_scorable, check_template
 from parity.measurement.results import Comparison, Measured, Measurement, Template, summary
 from parity.measurement.stopping import (
     Asker,
@@ -85,7 +85,8 @@ def measure(
     """
     protocol = benchmark.protocol(spec.protocol)
     check_drawing(spec.drawing, protocol, spec.until_verdict)
-    items = chosen(benchmark, spec.max_items)
+    check_marked(protocol, spec.margin)
+    items = chosen(benchmark.items_of(protocol), spec.max_items)
     models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
     today = datetime.now(UTC).date()
     prices = {model: price_of(model, spec.book, today, spec.budget.usd is not None) for model in models}
@@ -112,7 +113,7 @@ def measure(
     finally:
         engines.close()
     comparisons = []
-    if spec.incumbent:
+    if spec.incumbent and not protocol.unmarked:
         theirs = measured[spec.incumbent]
         for ours in (measured[candidate] for candidate in spec.candidates):
             gap = _gap(spec, ours, theirs, rule)
@@ -189,9 +190,9 @@ def _requests(spec: MeasureSpec, protocol: Protocol, items: Sequence[Item]) -> l
     ]
 
 
-def chosen(benchmark: Benchmark, max_items: int | None) -> list[Item]:
+def chosen(items: Sequence[Item], max_items: int | None) -> list[Item]:
     """The items in random, reproducible order; a smaller `max_items` is the beginning of a larger one."""
-    return sorted(benchmark.items, key=lambda item: place(RequestId(item.id)))[:max_items]
+    return sorted(items, key=lambda item: place(RequestId(item.id)))[:max_items]
 
 
 def measure_one(
@@ -231,7 +232,8 @@ def measure_one(
             Marked(request.id.item, mark, tags[request.id.item], request.id.draw)
             for request, mark in zip(requests, found.marks, strict=True)
         ]
-        check_scorable(engine.model, marks)
+        if not protocol.unmarked:
+            check_scorable(engine.model, marks)
         workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)), found.ran)
     return replace(
         summary(key.run_id, engine.model, marks, outputs),
