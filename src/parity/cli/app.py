@@ -21,7 +21,7 @@ app = App(
 )
 VERBS = {
     "Measure": (
-        *("measure", "plan", "gap", "select", "drift", "ledger"),
+        *("measure", "judge", "plan", "gap", "select", "drift", "ledger"),
         *("grade", "contamination", "benchmarks", "runs", "show"),
     ),
     "Close the gap": ("data", "tune", "merge", "diff", "quantize", "check"),

@@ -45,9 +45,9 @@ class Asking:
         ]
 
 
-def chosen(benchmark: Benchmark, max_items: int | None) -> list[Item]:
+def chosen(items: Sequence[Item], max_items: int | None) -> list[Item]:
     """The items in random, reproducible order; a smaller `max_items` is the beginning of a larger one."""
-    return sorted(benchmark.items, key=lambda item: place(RequestId(item.id)))[:max_items]
+    return sorted(items, key=lambda item: place(RequestId(item.id)))[:max_items]
 
 
 def sampled(requests: Sequence[Request]) -> tuple[str, ...]:
@@ -115,7 +115,8 @@ def measure_one(engine: Engine, questions: Questions, workspace: Workspace, term
             Marked(request.id.item, mark, tags[request.id.item], request.id.draw)
             for request, mark in zip(requests, found.marks, strict=True)
         ]
-        check_scorable(engine.model, marks)
+        if not questions.protocol.unmarked:
+            check_scorable(engine.model, marks)
         workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)), found.ran)
     return replace(
         summary(key.run_id, engine.model, marks, outputs),

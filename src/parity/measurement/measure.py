@@ -20,7 +20,7 @@ from parity.measurement.comparison import gap_of, scores_of, slice_gaps
 from parity.measurement.differing import differing
 from parity.measurement.drift import held_against
 from parity.measurement.ledger import Asked, Claim, Purse
-from parity.measurement.refusals import check_drawing, check_kinds, check_template
+from parity.measurement.refusals import check_drawing, check_kinds, check_marked, check_template
 from parity.measurement.results import Comparison, Measured, Measurement
 from parity.measurement.stopping import (
     Asker,
@@ -116,7 +116,7 @@ def measure(
         len(benchmark.items),
         benchmark.groupings,
         tuple(measured.values()),
-        _comparisons(spec, workspace, benchmark.name, measured, resting),
+        () if questions.protocol.unmarked else _comparisons(spec, workspace, benchmark.name, measured, resting),
     )
 
 
@@ -125,7 +125,8 @@ def _questions(spec: MeasureSpec, benchmark: Benchmark, rule: StoppingRule | Non
     asking = spec.asking
     protocol = benchmark.protocol(asking.protocol)
     check_drawing(asking.drawing, protocol, spec.stopping.until_verdict)
-    items = order_of_asking(chosen(benchmark, asking.max_items), rule)
+    check_marked(protocol, spec.margin)
+    items = order_of_asking(chosen(benchmark.items_of(protocol), asking.max_items), rule)
     return Questions(benchmark, protocol, asking.template, items, asking.requests(protocol, items))
 
 
