@@ -87,7 +87,7 @@ def drift(
     _check(spec)
     benchmark = open_benchmark(spec.benchmark, spec.data)
     protocol, asking = benchmark.protocol(spec.protocol), Asking(spec.protocol, spec.template)
-    items = chosen(benchmark.items, None)
+    items = chosen(benchmark.items_of(protocol), None)
     questions = Questions(benchmark, protocol, spec.template, items, asking.requests(protocol, items))
     with existing(workspace) as opened, closing(open_engine(ModelRef.parse(spec.model), spec.engine)) as engine:
         if spec.renew:

@@ -22,9 +22,10 @@ from parity.engines.open import EngineOptions
 from parity.errors import DataError
 from parity.measurement.accounting import Forecast
 from parity.measurement.answered import Answered, answered
+from parity.measurement.asking import Asking, Progress
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
 from parity.measurement.judged import Judged, judged
-from parity.measurement.measure import MeasureSpec, Progress, measure
+from parity.measurement.measure import MeasureSpec, measure
 from parity.measurement.people import Checked, People, Seen, check
 from parity.measurement.results import Measured, Template
 from parity.pricing.book import PriceBook, shipped
@@ -158,7 +159,8 @@ def _asked(
         if spec.style.graded
         else pairwise_benchmark(name, pairs, benchmark.groupings, (spec.style,))
     )
-    asked = MeasureSpec((spec.judge,), template=spec.template, budget=spec.budget, book=spec.book, options=spec.options)
+    asking = Asking(template=spec.template, budget=spec.budget, book=spec.book)
+    asked = MeasureSpec((spec.judge,), asking=asking, options=spec.options)
     return measure(asked, prompts, workspace, on_progress, on_forecast).measured[0]
 
 

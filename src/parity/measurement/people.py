@@ -22,10 +22,11 @@ from parity.files.tables import read_table
 from parity.measurement.verdicts import verdict_of
 from parity.runs.plan import place
 from parity.stats.agreement import Agreement, Corrected, agreement, corrected_rate
+from parity.stats.forecasts import learned
 from parity.stats.intervals import Interval
 from parity.stats.judges import LengthBias, length_bias
 from parity.stats.noninferiority import Evidence
-from parity.stats.predicted import METHOD_PREDICTED, Predicted, ppi_interval, predicted_bounds
+from parity.stats.predicted import METHOD_PREDICTED, ppi_interval, predicted_bounds
 
 Array = NDArray[np.float64]
 _LABELS = {"candidate": 1.0, "baseline": 0.0, "tie": 0.5, "1": 1.0, "0": 0.0, "0.5": 0.5, "1.0": 1.0, "0.0": 0.0}
@@ -124,7 +125,8 @@ def check(people: People, seen: Mapping[str, Seen], equal: int, margin: float | 
         )
     label_J = np.array([people.preferred[name] for name in names])
     mark_J = np.array([seen[name].preferred for name in names])
-    mark_I = np.array([found.preferred for found in seen.values()])
+    others = [found.preferred for name, found in seen.items() if name not in people.preferred]
+    mark_I = np.array([*mark_J, *others])
     winner_J, said_J = np.sign(mark_J - 0.5), np.sign(label_J - 0.5)
     both_J = (winner_J != 0) & (said_J != 0)
     share = len(seen) / (len(seen) + equal)
@@ -135,8 +137,8 @@ def check(people: People, seen: Mapping[str, Seen], equal: int, margin: float | 
         agreement(winner_J[both_J], said_J[both_J]) if both_J.any() else None,
         _length(winner_J, said_J, [seen[name] for name in names]),
         _over_all(lambda: corrected_rate(mark_I, mark_J, label_J), len(names), share),
-        _over_all(lambda: _ppi(label_J, mark_J, mark_I), len(names), share),
-        _verdict(label_J, mark_J, mark_I, share, margin, alpha) if margin is not None else None,
+        _over_all(lambda: _ppi(label_J, mark_I), len(names), share),
+        _verdict(label_J, mark_I, share, margin, alpha) if margin is not None else None,
     )
 
 
@@ -164,17 +166,20 @@ def _over_all(estimate: Callable[[], Corrected], labels: int, share: float) -> R
     return Rate(Corrected(share * found.estimate + (1 - share) / 2, interval))
 
 
-def _ppi(label_J: Array, mark_J: Array, mark_I: Array) -> Corrected:
-    found = ppi_interval(label_J, Predicted(mark_J, float(mark_I.sum()), len(mark_I)))
+def _ppi(label_J: Array, mark_I: Array) -> Corrected:
+    found = ppi_interval(label_J, mark_I)
     estimate = (found.low + found.high) / 2
     return Corrected(estimate, Interval(max(0.0, found.low), min(1.0, found.high), found.confidence, found.method))
 
 
-def _verdict(label_J: Array, mark_J: Array, mark_I: Array, share: float, margin: float, alpha: float) -> Verdict | None:
-    """What the labels prove of wins less losses, by bets that need no normality: bounds of twice (rate - 1/2)."""
+def _verdict(label_J: Array, mark_I: Array, share: float, margin: float, alpha: float) -> Verdict | None:
+    """What the labels prove of wins less losses, by bets that need no normality: bounds of twice (rate - 1/2).
+
+    The labels are predicted from the marks, and how far these are to be trusted is learned from label to label.
+    """
     if len(label_J) < FEWEST_LABELS:
         return None
-    predicted = Predicted(mark_J - 0.5, float((mark_I - 0.5).sum()), len(mark_I))
+    predicted = learned(label_J, mark_I[:, None], np.full(len(mark_I), 0.5))
     bounds = predicted_bounds(label_J - 0.5, label_J - 0.5, predicted, alpha, graded=True)
     low, high = 2 * share * bounds.low, 2 * share * bounds.high
     return verdict_of(Evidence(margin, alpha, low, high, METHOD_PREDICTED))

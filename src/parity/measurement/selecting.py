@@ -117,7 +117,7 @@ def select(
     protocol = benchmark.protocol(spec.asking.protocol)
     check_drawing(spec.asking.drawing, protocol, until_verdict=True)
     _check(spec, benchmark)
-    items = chosen(benchmark.items, None)
+    items = chosen(benchmark.items_of(protocol), None)
     questions = Questions(benchmark, protocol, spec.asking.template, items, spec.asking.requests(protocol, items))
     watch()
     with closing(Engines(spec.options, keep=False)) as engines:
