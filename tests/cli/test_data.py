@@ -73,7 +73,7 @@ def test_copies_of_real_benchmarks_are_taken_out_and_nothing_else(tmp_path, caps
     assert main(["data", "import", source, "--to", str(tmp_path / "in"), "--json"]) == 0
     read = json.loads(capsys.readouterr().out)
     assert read["formats"]["messages"] + read["repeated"] >= len(copies)
-    flags = ["--shares", "1,0,0,0", "--against", name, "--benchmark-data", str(folder), "--json"]
+    flags = ["--shares", "1,0,0,0", "--against", f"{name}={folder}", "--json"]
     assert main(["data", "split", str(tmp_path / "in"), "--to", str(tmp_path / "out"), *flags]) == 0
     found = json.loads(capsys.readouterr().out)
     planted = {row.id for row in read_rows(tmp_path / "in") if row.messages[-1].content == "I do not know."}
@@ -83,5 +83,7 @@ def test_copies_of_real_benchmarks_are_taken_out_and_nothing_else(tmp_path, caps
 
 def test_a_split_of_what_is_no_import_says_so(tmp_path, capsys):
     rows = written(tmp_path / "x.jsonl", [{"a": 1}])
+    assert main(["data", "split", rows, "--to", str(tmp_path / "out"), "--shares", ".5,.5"]) == 2
+    assert "are not four fractions" in capsys.readouterr().err
     assert main(["data", "split", rows, "--to", str(tmp_path / "out")]) == 1
     assert "parity data import" in capsys.readouterr().err

@@ -112,6 +112,39 @@ def test_tools_calls_and_results_are_kept_in_their_own_order():
     assert row.origin.user == "u"
 
 
+ODD = (
+    None, [], {}, "", 0, 1, -1, 1.5, True, "x", "[", "[]", "{}", [[]], [None], [1], ["a"], {"a": 1}, [{"role": "user"}],
+    {"role": "assistant", "content": "x"}, "nan", "[[1]]", '[{"role": "user", "content": "a"}]', "\x00", "\ud800",
+)  # fmt: skip
+
+
+def places(value, at=()):
+    yield at
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield from places(entry, (*at, key))
+
+
+def exchanged(value, place, odd):
+    if not place:
+        return odd
+    again = value.copy()
+    again[place[0]] = exchanged(again[place[0]], place[1:], odd)
+    return again
+
+
+def test_an_odd_value_anywhere_is_kept_whole_or_rejected_and_breaks_nothing(tmp_path):
+    rows = [exchanged(record, place, odd) for record, _ in GOOD.values() for place in places(record) for odd in ODD]
+    source = tmp_path / "odd.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = import_files([source], tmp_path / "out", keep_repeated=True)
+    assert done.read == len(rows)
+    assert not [reason for reason in done.rejected if "promises" in reason]  # every reason is one that was thought of
+    again = list(read_rows(tmp_path / "out"))
+    for text, row in zip((tmp_path / "out" / "rows.jsonl").read_text().splitlines(), again, strict=True):
+        assert json.loads(text)["id"] == row.id
+
+
 def line(record):
     return json.dumps(record).encode()
 
@@ -147,6 +180,12 @@ POISON = [
     (line({"prompt": "a", "completion": "b", "label": "maybe"}), "neither true nor false"),
     (line({"prompt": "nan", "completion": "b"}), "prompt is empty"),
     (line({"question": "a"}), "no known format"),
+    (line({"\x1b[31m\ud800": "a"}), "has the keys ?[31m?"),
+    (line({"messages": [{"role": "user", "content": [{"type": "\ud800"}]}, CHAT[1]]}), "no text (?)"),
+    (line({"text": "x", "user": "\ud800"}), "lone surrogate"),
+    (line({"messages": CALLED, "tools": [{"name": "f\ud800"}]}), "lone surrogate"),
+    (line({"messages": [["user", "hi"], ["assistant", "x"]]}), "a message is no object"),
+    (line({"chosen": [CHAT[0], {**CHAT[1], "weight": 0}], "rejected": [CHAT[0], CALLED[3]]}), "weight 0"),
     (b"[" * 100_000, "not JSON"),
 ]
 

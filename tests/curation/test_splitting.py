@@ -2,6 +2,7 @@
 
 import errno
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,31 @@ def test_near_duplicates_are_listed_by_cluster(tmp_path):
     listed = {frozenset(text.split()) for text in (tmp_path / "near_duplicates.txt").read_text().splitlines()}
     assert listed == {frozenset({one.id, twin.id}) for one, twin in zip(rows, twins, strict=False)}
     assert done.near_duplicates == 18
+
+
+def test_answers_to_one_question_are_on_one_side(tmp_path):
+    """Several draws for one prompt, or the turns of one chat logged one by one: long answers are not alike."""
+    draw, questions = random.Random(0), some(60)
+    rows = [
+        Example((question.messages[0], Turn("assistant", " ".join(draw.choices(WORDS, k=300)))))
+        for question in questions for _ in range(3)
+    ]  # fmt: skip
+    rows += [replace(one, messages=(*one.messages, *some(1, at)[0].messages)) for at, one in enumerate(rows[:60])]
+    done = split_rows(rows, tmp_path, Shares(0.5, 0.2, 0.15, 0.15), Fingerprints())
+    assert (done.groups, done.common_openings) == (60, 0)
+    where = {one.id: name for name, part in sides(tmp_path).items() for one in part}
+    asked = [(one.messages[0].content, where[one.id]) for one in rows]
+    assert len({*asked}) == len(questions)
+
+
+def test_an_opening_that_many_rows_share_is_no_question_and_neither_is_a_greeting(tmp_path):
+    opening = Turn("user", "From now on answer every question of mine as a pirate would")
+    hello = (Turn("user", "Hello there"), Turn("assistant", "Hello!"))
+    long = [one.messages for one in some(120, 3)]
+    rows = [Example((opening, Turn("assistant", "Aye."), *turns)) for turns in long[:60]]
+    rows += [Example((*hello, *turns)) for turns in long[60:]]
+    done = split_rows(rows, tmp_path, Shares(), Fingerprints())
+    assert (done.groups, done.common_openings) == (120, 1)
 
 
 ITEM = "A train leaves at 12:30 with 250 people on board, and 17 of them get off at the next stop. How many stay?"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -40,7 +40,7 @@ def _counts() -> "tuple[ProgressColumn, ...]":
     from rich.text import Text
 
     class Count(ProgressColumn):
-        by_unit: dict[Unit, ProgressColumn] = {
+        by_unit: ClassVar[dict[Unit, ProgressColumn]] = {
             "items": MofNCompleteColumn(),
             "bytes": DownloadColumn(),
             "share": TaskProgressColumn(),

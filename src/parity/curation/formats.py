@@ -217,6 +217,8 @@ def _ending(found: object, what: str) -> tuple[Turn, ...]:
 def _dialogue(found: object, what: str) -> tuple[Turn, ...]:
     """A whole conversation: messages, or a text with Human: and Assistant: in it (Anthropic's HH)."""
     if isinstance(found, list):
+        if len(found) - 1 in untrained_of(found):
+            raise Rejected(f"the answer of {what} has weight 0")
         return turns_of(found, what)
     pieces = _HH.split(text_of(found, what))
     if len(pieces) < 5 or pieces[0].strip():

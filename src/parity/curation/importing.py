@@ -88,6 +88,18 @@ def import_files(
     return done
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A record of a file: the canonical line it became, its digest and what of it was not kept, or why it is no row."""
+
+    line: int
+    form: str = ""
+    row: str = ""
+    row_id: str = ""
+    not_kept: frozenset[str] = frozenset()
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class _Sorting:
     """Puts every row read where it belongs, and counts."""
@@ -101,21 +113,20 @@ class _Sorting:
     seen: set[int] = field(default_factory=set)
 
     def take(self, path: Path, progress: Progress) -> None:
-        for line, form, row, reason, besides in _rows(path, progress):
-            if row is not None:
-                found = row_object(row)
-                known = int(str(found["id"])[:16], 16)  # 64 bits: two of a million are alike once in 37 million imports
+        for one in _rows(path, progress):
+            reason = one.reason
+            if one.row:
+                known = int(one.row_id[:16], 16)  # 64 bits: two of a million are alike once in 37 million imports
                 if self.keep_repeated or known not in self.seen:
                     self.seen.add(known)
-                    self.rows.write(compact(found) + "\n")
-                    self.kept[form] += 1
-                    for name in besides:
-                        known_one = name in self.besides or len(self.besides) < _BESIDES
-                        self.besides[name if known_one else "others"] += 1
+                    self.rows.write(one.row + "\n")
+                    self.kept[one.form] += 1
+                    for name in one.not_kept:
+                        self.besides[name if name in self.besides or len(self.besides) < _BESIDES else "others"] += 1
                     continue
                 reason = REPEATED
             self.lost[reason] += 1
-            self.rejects.write(json.dumps({"file": path.name, "line": line, "reason": reason}) + "\n")
+            self.rejects.write(json.dumps({"file": path.name, "line": one.line, "reason": reason}) + "\n")
 
 
 def read_rows(path: Path, progress: Progress = lambda *_: None) -> Iterator[Row]:
@@ -135,18 +146,28 @@ def read_rows(path: Path, progress: Progress = lambda *_: None) -> Iterator[Row]
             ) from error
 
 
-def _rows(path: Path, progress: Progress) -> Iterator[tuple[int, str, Row | None, str, set[str]]]:
-    """(line, format, row or nothing, why nothing, what is not kept) of every record of a file."""
+def _rows(path: Path, progress: Progress) -> Iterator[_Read]:
     for found in records(path, _telling(path, progress)):
         try:
             if found.broken:
                 raise Rejected(found.broken)
             form, row = row_of(found.record)
-            yield found.line, form, row, "", not_kept(form, found.record)
+            kept = row_object(row)
+            text = compact(kept)
+            text.encode()
+            besides = frozenset(map(_printable, not_kept(form, found.record)))
+            yield _Read(found.line, form, text, str(kept["id"]), besides)
+        except UnicodeEncodeError:
+            yield _Read(found.line, reason="half a character (a lone surrogate), which no file can hold")
         except Rejected as reason:
-            yield found.line, "", None, str(reason), set()
-        except (RecursionError, ValueError, TypeError, KeyError) as error:
-            yield found.line, "", None, f"not what its format promises ({type(error).__name__})", set()
+            yield _Read(found.line, reason=_printable(str(reason)))
+        except (RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
+            yield _Read(found.line, reason=f"not what its format promises ({type(error).__name__})")
+
+
+def _printable(text: str) -> str:
+    """Names that rows brought, without what would steer a terminal or cannot be written."""
+    return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 
 def _telling(path: Path, progress: Progress) -> Callable[[int], None]:

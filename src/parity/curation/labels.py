@@ -261,5 +261,8 @@ def open_labeller(folder: Path) -> Labeller:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} holds no usable tokenizer: {str(error)[:200]}.", "Check the path.") from error
+        todo = "Check the path."
+        if (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file():
+            todo = "It has a tokenizer.model only: get its tokenizer.json too, which says what each token covers."
+        raise ModelError(f"{folder} holds no usable tokenizer: {str(error)[:200]}.", todo) from error
     return Labeller.of_folder(folder, tokenizer)

@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parity.core.examples import Row, compact, row_object, turns_of
-from parity.core.fingerprints import Fingerprints
+from parity.core.fingerprints import SHORTEST_WORDS, Fingerprints, words_of
 from parity.curation.near import PERMUTATIONS, Labels, Signatures, signatures
 from parity.curation.strings import strings_of
 
@@ -27,7 +27,8 @@ _NOTHING = np.zeros((0, PERMUTATIONS), np.uint32)
 class Shelf:
     """Rows R in the order they came: `ids_R` are digests in hex, row r lies from `starts_R[r]` up to `starts_R[r + 1]`.
 
-    `owners_RO` holds hashes of the user and of the session a row comes from (0: unknown), `copied_R` whether it holds a
+    `owners_RO` holds hashes of the user and of the session a row comes from, and of the question it begins with (0:
+    unknown, or too short to tell), `copied_R` whether it holds a
     fingerprint, `signed_RP` its MinHash signature.
     """
 
@@ -57,7 +58,7 @@ def shelve(rows: Iterable[Row], folder: Path, fingerprints: Fingerprints) -> She
     Raises:
         OSError: the disk is full or refuses.
     """
-    ids, owners, copied, sizes = [np.zeros(0, "S64")], [np.zeros((0, 2), np.uint64)], list[bool](), [0]
+    ids, owners, copied, sizes = [np.zeros(0, "S64")], [np.zeros((0, 3), np.uint64)], list[bool](), [0]
     file, signed = folder / "rows", folder / "signatures"
     coming = iter(rows)
     with file.open("wb") as stream, signed.open("wb") as signing:
@@ -79,6 +80,13 @@ def _copied(row: Row, fingerprints: Fingerprints) -> bool:
     return any(fingerprints.found_in(text) for turn in turns_of(row) for text in strings_of(turn))
 
 
+def _question(row: Row) -> str:
+    """The words a user began with, when there are enough of them to tell one question from another."""
+    asked = takewhile(lambda turn: turn.role != "assistant", turns_of(row))
+    words = words_of("\n".join(turn.content for turn in asked if turn.role == "user"), numbers=True)
+    return " ".join(words) if len({*words}) >= SHORTEST_WORDS else ""
+
+
 def _owners(row: Row) -> Sequence[int]:
-    named = (row.origin.user, row.origin.session)
+    named = (row.origin.user, row.origin.session, _question(row))
     return [int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) if name else 0 for name in named]

@@ -1,4 +1,4 @@
-"""Splits without leaks: what is alike, or comes from one user or session, ends up on one side.
+"""Splits without leaks: what is alike, answers one question, or comes from one user or session, ends up on one side.
 
 Which side is drawn from the digest of the group's rows, so the same rows give the same splits in any order. Training
 rows that hold runs of words of a benchmark (as fingerprints: no benchmark is seen here) are taken out and listed.
@@ -27,6 +27,8 @@ CONTAMINATED, NEAR, MANIFEST = "contaminated.txt", "near_duplicates.txt", "manif
 Progress = Callable[[str, int, int], None]
 _SAMPLE = 200
 _COMPARED_ROWS = 50_000
+# What more rows begin with is an instruction for all of them, like a system prompt.
+_OPENING_ROWS, _OPENING_SHARE = 50, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Split:
     """What a split made: rows by split, groups, rows in groups of several, contaminated ids, and the leakage left.
 
     `near_duplicates` counts the rows that are alike to another; near_duplicates.txt lists their clusters.
+    `common_openings` are first words that too many rows share to be a question that ties them together.
     """
 
     folder: Path
@@ -66,6 +69,7 @@ class Split:
     grouped_rows: int
     largest_group_rows: int
     near_duplicates: int
+    common_openings: int
     contaminated: tuple[str, ...]
     leakage: Leakage
 
@@ -88,7 +92,9 @@ def split_rows(
         shelf = shelve(rows, scratch, fingerprints)
         order = np.lexsort((*shelf.owners_RO.T, shelf.ids_R))
         near = clusters(shelf.signed_RP, order, lambda done, bands: progress("comparing", done, bands))
-        groups = _with_owners(near, shelf.owners_RO[order])
+        owners_RO = shelf.owners_RO[order]
+        common = _forget_openings(owners_RO[:, -1])
+        groups = _with_owners(near, owners_RO)
         sides = _sides(shelf, order, groups, shares, seed)
         copied = (sides == SPLITS.index("train")) & shelf.copied_R[order]
         asked = [name for name in SPLITS if getattr(shares, name)]
@@ -99,7 +105,7 @@ def split_rows(
         sizes = np.bincount(groups)
         done = Split(
             folder, {name: len(chosen) for name, chosen in kept.items()}, int((sizes > 0).sum()),
-            int(sizes[sizes > 1].sum()), int(sizes.max()), int((np.bincount(near)[near] > 1).sum()),
+            int(sizes[sizes > 1].sum()), int(sizes.max()), int((np.bincount(near)[near] > 1).sum()), common,
             tuple(dict.fromkeys(shelf.id(row) for row in order[copied])),
             _leakage(shelf.signed_RP, kept.get("train", order[:0]), kept.get("test", order[:0]), progress),
         )  # fmt: skip
@@ -112,8 +118,16 @@ def split_rows(
     return done
 
 
+def _forget_openings(questions_R: NDArray[np.uint64]) -> int:
+    """Set to unknown what too many rows begin with to be a question; how many openings these are."""
+    values, which, counts = np.unique(questions_R, return_inverse=True, return_counts=True)
+    common = (values > 0) & (counts > max(_OPENING_ROWS, _OPENING_SHARE * len(questions_R)))
+    questions_R[common[which]] = 0
+    return int(common.sum())
+
+
 def _with_owners(labels: Labels, owners_RO: NDArray[np.uint64]) -> Labels:
-    """Groups in which rows of one user or one session are together."""
+    """Groups in which rows of one user, one session or one question are together."""
     for owners in owners_RO.T:
         known = np.flatnonzero(owners)
         _, first, which = np.unique(owners[known], return_index=True, return_inverse=True)
@@ -179,7 +193,7 @@ def _write_manifest(done: Split, seed: int) -> None:
     manifest: dict[str, Plain] = {
         "seed": seed, "rows": done.rows, "sha256": files, "groups": done.groups, "grouped_rows": done.grouped_rows,
         "largest_group_rows": done.largest_group_rows, "near_duplicates": done.near_duplicates,
-        "contaminated": len(done.contaminated),
+        "common_openings": done.common_openings, "contaminated": len(done.contaminated),
         "leakage": {"sampled": done.leakage.sampled, "near": done.leakage.near, "half_alike": done.leakage.half_alike},
     }  # fmt: skip
     write_atomic(done.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")

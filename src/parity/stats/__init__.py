@@ -18,6 +18,7 @@ parity, so that a statistician can review each file alone against published tabl
     contamination    whether the order or the options of a test are known by heart
     budget           where the uncertainty comes from, and what shrinks it
     noninferiority   which of these is used when, and what it proves about a margin
+    spending         looking again at one question without buying a false yes
     power            how many items a verdict needs
     distributions    the few special functions all of the above stand on
 
