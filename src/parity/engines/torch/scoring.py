@@ -22,9 +22,6 @@ from parity.engines.torch.head import few_logits, has_rows
 from parity.engines.torch.path import Path
 from parity.engines.torch.room import HEAD_ROWS, HEAD_TILE
 
-# Logits of single tokens that are computed together: a row of the output matrix is copied for each.
-_FEW_LOGITS = 256
-
 
 class Scorer:
     """Scores encoded requests with one model's layers and output matrix."""
@@ -105,8 +102,8 @@ def _products(asked: Sequence[tuple[int, Want]], tiled: bool) -> Iterator[Sequen
     if tiled:
         yield from (list(several) for _, several in groupby(asked, key=lambda entry: entry[1][0]))
         return
-    for start in range(0, len(asked), _FEW_LOGITS):
-        yield asked[start : start + _FEW_LOGITS]
+    for start in range(0, len(asked), HEAD_ROWS):
+        yield asked[start : start + HEAD_ROWS]
 
 
 def _blocks(columns: Sequence[int], tiled: bool) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
