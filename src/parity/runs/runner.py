@@ -57,9 +57,9 @@ def ask(
     """
     identity = engine.identity.digest
     known, serving = _known(identity, requests, workspace)
-    for request in requests:
-        if request.id in serving:  # kept under what is asked now, as every answer of a run is
-            workspace.put_answer(identity, request, serving[request.id])
+    for served in (request for request in requests if request.id in serving):
+        # Kept under what is asked now, as every answer of a run is.
+        workspace.put_answer(identity, served, serving[served.id])
     known |= serving
     asked = Asked({key: output for key, output in known.items() if not _again(output)})
     todo = [request for request in requests if request.id not in asked.outputs]
