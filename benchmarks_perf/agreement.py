@@ -31,7 +31,7 @@ from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.engines.open import EngineOptions, open_engine
 from parity.engines.tokens.ledger import among_themselves
 from parity.errors import DataError, EngineError, ParityError, listed
-from parity.measurement.measure import chosen
+from parity.measurement.asking import chosen
 from parity.runs.runner import ask
 from parity.store import Workspace
 from parity.testing.folders import qwen_tokenizer, random_llama_folder

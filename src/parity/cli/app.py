@@ -20,7 +20,10 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 VERBS = {
-    "Measure": ("measure", "plan", "gap", "grade", "benchmarks", "runs", "show"),
+    "Measure": (
+        *("measure", "judge", "plan", "gap", "select", "drift", "ledger"),
+        *("grade", "contamination", "benchmarks", "runs", "show"),
+    ),
     "Close the gap": ("data", "tune", "merge", "diff", "quantize", "check"),
     "Models": ("chat", "inspect", "fit", "pull", "price", "demo"),
 }

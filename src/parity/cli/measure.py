@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,7 +51,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
-    """When to stop asking.
+    """When to stop asking, and how the verdict is kept.
 
     Parameters
     ----------
@@ -65,11 +65,18 @@ class Stopping:
         A finished run of an earlier model on the same items (its id, or @1 for the newest) that predicts the candidate,
         such as the last checkpoint: the incumbent answers all items, candidates far fewer. May be repeated: what each
         is worth is learned as the candidate answers.
+    question
+        The question the verdict is entered under in the ledger; candidates whose names differ in numbers only share one
+        if not given. All looks at a question together have the chance --alpha of a false yes.
+    no_ledger
+        Do not enter the verdict in the ledger: --alpha is then this look's alone, and the page says so.
     """
 
     until_verdict: Annotated[bool, Parameter(negative="")] = False
     estimand: Literal["items", "future"] = "items"
     predictor: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    question: str | None = None
+    no_ledger: Annotated[bool, Parameter(negative="")] = False
 
 
 @Parameter(name="*")
@@ -92,7 +99,7 @@ class Measure:
     margin
         The loss you tolerate, as a fraction: 0.02 is two points. Without it there is no verdict.
     alpha
-        One-sided chance of a false claim.
+        One-sided chance of a false claim, over all looks at the question.
     max_items
         Ask only so many items, drawn at random; more can be asked later.
     max_tokens
@@ -102,7 +109,7 @@ class Measure:
     prices
         A TOML file of your own prices (see docs/price.md), in place of prices.toml in the workspace.
     stopping
-        When to stop asking.
+        When to stop asking, and how the verdict is kept.
     asking
         How items are asked.
     engine
@@ -158,7 +165,7 @@ def measure(
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
     opened = Workspace(workspace)
     try:
-        plan = replace(_plan(spec, workspace), forecasts=_forecasts(spec, benchmark, opened))
+        plan = _plan(spec, workspace, _forecasts(spec, benchmark, opened))
         with showing(enabled=not json_) as progress:
             found = run(plan, benchmark, opened, progress, say_forecast, before)
     finally:
@@ -175,29 +182,34 @@ def measure(
     return min((verdict.exit_code for verdict in verdicts), key=lambda code: (code == 10, code), default=0)
 
 
-def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
+def _plan(spec: Measure, workspace: Path, forecasts: "tuple[tuple[Marked, ...], ...]") -> "MeasureSpec":
     """What the command line says, in the words of the verb."""
     from parity.core.prompts import Drawing, Fit
     from parity.core.refs import ModelRef
+    from parity.measurement import asking
     from parity.measurement.measure import MeasureSpec
+    from parity.measurement.measure import Stopping as Stops
     from parity.pricing.own import open_book
     from parity.runs.runner import Budget
 
     return MeasureSpec(
         tuple(ModelRef.parse(name) for name in spec.candidates),
         ModelRef.parse(spec.against) if spec.against else None,
-        spec.asking.protocol,
-        spec.asking.template,
         spec.margin,
         spec.alpha,
-        spec.max_items,
-        spec.stopping.until_verdict,
-        spec.stopping.estimand,
-        drawing=Drawing(spec.asking.draws, spec.asking.temperature, spec.asking.top_p),
-        fit=Fit(spec.asking.overflow),
-        budget=Budget(tokens=spec.max_tokens, usd=spec.max_usd),
-        book=open_book(workspace, spec.prices),
-        options=spec.engine,
+        not spec.stopping.no_ledger,
+        spec.stopping.question,
+        Stops(spec.stopping.until_verdict, spec.stopping.estimand, forecasts),
+        asking.Asking(
+            spec.asking.protocol,
+            spec.asking.template,
+            spec.max_items,
+            Drawing(spec.asking.draws, spec.asking.temperature, spec.asking.top_p),
+            Fit(spec.asking.overflow),
+            Budget(tokens=spec.max_tokens, usd=spec.max_usd),
+            open_book(workspace, spec.prices),
+        ),
+        spec.engine,
     )
 
 

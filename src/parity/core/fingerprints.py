@@ -6,7 +6,7 @@ What may not be trained on crosses from the benchmarks to the training data as t
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -63,15 +63,17 @@ class Fingerprints:
 
     def found_in(self, text: str) -> bool:
         """Whether the text holds one of the runs."""
+        return any(True for _ in self.runs_in(text))
+
+    def runs_in(self, text: str) -> Iterator[str]:
+        """The hashes of the runs that the text holds, in their order."""
         if not self.hashes or not text:
-            return False
+            return
         words = words_of(text)
         for at in range(len(words) - SHORTEST_WORDS + 1):
             if _opening(words[at : at + SHORTEST_WORDS]) in self.openings:
                 ends = (at + length for length in self.lengths if at + length <= len(words))
-                if any(_hash(words[at:end]) in self.hashes for end in ends):
-                    return True
-        return False
+                yield from (run for end in ends if (run := _hash(words[at:end])) in self.hashes)
 
 
 def _opening(words: Sequence[str]) -> int:

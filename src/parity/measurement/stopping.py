@@ -105,27 +105,27 @@ class Asker:
 
 def items_until_verdict(
     askers: Mapping[ModelRef, Asker],
-    candidates: Sequence[ModelRef],
+    rules: Mapping[ModelRef, StoppingRule],
     incumbent: ModelRef,
     items: Sequence[Item],
-    rule: StoppingRule,
-) -> tuple[int, StoppingRule]:
-    """Ask all models more and more of the items until every candidate has its verdict.
+) -> tuple[int, Mapping[ModelRef, StoppingRule]]:
+    """Ask all models more and more of the items until every candidate has the verdict of its rule.
 
-    Returns how many items that took, and the rule with what it learned. With forecasts the incumbent answers all items
-    first (what it answered before is not asked again).
+    Returns how many items that took, and the rules with what they learned. With forecasts the incumbent answers all
+    items first (what it answered before is not asked again).
     """
-    if rule.forecasts:
+    if any(rule.forecasts for rule in rules.values()):
         theirs = askers[incumbent].scores(items)
-        rule = replace(rule, incumbent={item.id: theirs.get(item.id) for item in items})
+        told = {item.id: theirs.get(item.id) for item in items}
+        rules = {candidate: replace(rule, incumbent=told) for candidate, rule in rules.items()}
     for size in looks(len(items)):
         part = items[:size]
         scores = {model: asker.scores(part) for model, asker in askers.items()}
         names = [item.id for item in part]
-        verdicts = [verdict_so_far(names, scores[model], scores[incumbent], rule) for model in candidates]
+        verdicts = [verdict_so_far(names, scores[model], scores[incumbent], rule) for model, rule in rules.items()]
         if Verdict.INCONCLUSIVE not in verdicts:
-            return size, rule
-    return len(items), rule
+            return size, rules
+    return len(items), rules
 
 
 def verdict_so_far(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> Verdict:
@@ -154,7 +154,7 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
     verdict = verdict_of(shown)
     fixed = compare(pairs, rule.margin, rule.alpha)
     predicted = _predicted(items, candidate, rule)
-    worst_I, best_I, _ = _differences(items, candidate, incumbent)
+    worst_I, best_I, _ = differences(items, candidate, incumbent)
     return replace(
         fixed,
         gap=predicted_mean((worst_I + best_I) / 2, predicted) if predicted else fixed.gap,
@@ -174,7 +174,7 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
 
 def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule, alpha: float) -> Evidence:
     """Bounds at `alpha` that hold at any stop, with missing scores going the worst way for each."""
-    worst_I, best_I, graded = _differences(items, candidate, incumbent)
+    worst_I, best_I, graded = differences(items, candidate, incumbent)
     if rule.clusters:
         worst_U, best_U, size_U = _whole_clusters(items, worst_I, best_I, rule)
         bounds = unit_bounds(worst_U, best_U, size_U, alpha, max(rule.sizes.values()))
@@ -187,7 +187,7 @@ def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: 
 
 def _against_margin(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> float:
     """Log evidence against "worse by the margin or more", missing scores going the worst way."""
-    worst_I, best_I, graded = _differences(items, candidate, incumbent)
+    worst_I, best_I, graded = differences(items, candidate, incumbent)
     if rule.clusters:
         worst_U, _, size_U = _whole_clusters(items, worst_I, best_I, rule)
         return unit_evidence(worst_U, size_U, -rule.margin, max(rule.sizes.values()))
@@ -207,7 +207,7 @@ def _predicted(items: Sequence[str], candidate: Scores, rule: StoppingRule) -> P
     return learned(ours, earlier_NK, [checked(item, rule.incumbent[item]) for item in order])
 
 
-def _differences(items: Sequence[str], candidate: Scores, incumbent: Scores) -> tuple[FloatArray, FloatArray, bool]:
+def differences(items: Sequence[str], candidate: Scores, incumbent: Scores) -> tuple[FloatArray, FloatArray, bool]:
     """Differences with missing scores going against the candidate and for it, and whether any score is graded."""
     ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
     worst_I = np.nan_to_num(ours, nan=0.0) - np.nan_to_num(theirs, nan=1.0)

@@ -7,7 +7,7 @@ from math import exp, fsum, log
 from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output, Usage
 from parity.engines.base import CANCELLED
 from parity.engines.tokens.encoding import Encoded
-from parity.engines.tokens.walk import Row
+from parity.engines.tokens.walk import Piece
 
 Cancelled = Callable[[int], bool]
 NOTHING_TO_READ = Failure(FailureKind.ENGINE, "the prompt has no token")
@@ -17,7 +17,8 @@ NOT_A_NUMBER = Failure(FailureKind.ENGINE, "the model's logits are not numbers")
 @dataclass(slots=True)
 class Work:
     """What was done. `requested`: ids of every sequence whole; `computed`: ids that went through the model; `distinct`:
-    the least that could, the nodes of the prefix tree. `logits`: products of a hidden state with a row of the output
+    the least that could, the nodes of the prefix tree. All are counted as they are done, so that work broken off is
+    told as far as it came. `logits`: products of a hidden state with a row of the output
     matrix. `flops`: operations of what was computed, in `seconds`."""
 
     requested: int = 0
@@ -27,11 +28,13 @@ class Work:
     flops: float = 0.0
     seconds: float = 0.0
 
-    def count(self, encoded: Sequence[Encoded], rows: Sequence[Row]) -> None:
-        """Add what a walk over these requests asks for."""
-        self.distinct += sum(row.new_tokens for row in rows)
-        for entry in encoded:
-            self.requested += sum(len(entry.context) + len(rest) - 1 for rest in entry.continuations)
+    def walked(self, pieces: Sequence[Piece]) -> None:
+        """Count what a pass of a walk comes to first."""
+        self.distinct += sum(max(0, piece.end - max(piece.begin, piece.row.shared)) for piece in pieces)
+
+    def scored(self, entry: Encoded) -> None:
+        """Count what a request asked for whose continuations are scored."""
+        self.requested += sum(len(entry.context) + len(rest) - 1 for rest in entry.continuations)
 
 
 class Ledger:

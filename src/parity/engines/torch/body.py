@@ -39,6 +39,7 @@ class Body:
             ids_T, depth_T = np.pad(ids_T, (0, filled)), np.pad(depth_T, (0, filled), mode="edge")
         path.stand(pieces, filled)
         self._count(depth_T)
+        self.work.walked(pieces)
         return self._forward(path, torch.from_numpy(ids_T).long()[None], torch.from_numpy(depth_T)[None])[0]
 
     def step(self, memory: Any, tokens: Sequence[int], depths: Sequence[int]) -> Tensor:

@@ -40,7 +40,6 @@ class Scorer:
         """Yields (index of the request, result) as soon as its last continuation is scored."""
         room, work = self._body.room, self._body.work
         rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded], room.tile)
-        work.count(encoded, rows)
         few = {at for at, entry in enumerate(encoded) if entry.needs_few_logits and has_rows(self._head)}
         ledger = Ledger(encoded, few)
         depth = max((len(row.ids) for row in rows), default=0)
@@ -56,7 +55,9 @@ class Scorer:
                     ledger.add(request, option, value)
                 seconds = time.perf_counter() - begun
             work.seconds += seconds
-            yield from ledger.settled(seconds)
+            for index, output in ledger.settled(seconds):
+                work.scored(encoded[index])
+                yield index, output
 
     @torch.inference_mode()
     def _pass(self, path: Path, pieces: Sequence[Piece], few: Set[int]) -> Iterator[tuple[Want, float]]:
