@@ -74,12 +74,13 @@ def quantize(
     json_
         Print one JSON object and nothing else.
     """
+    from parity.quantization.quantize import QUANTIZING
     from parity.quantization.quantize import quantize as run
     from parity.reporting.quantized import quantized_json, quantized_page
     from parity.reporting.terminal import draw, screen
 
     asked = _spec(spec)
-    with showing(enabled=not json_, unit="bytes") as progress:
+    with showing(enabled=not json_, unit=lambda what: "bytes" if what == QUANTIZING else "items") as progress:
         found = run(asked, progress)
     if json_:
         sys.stdout.write(json.dumps(quantized_json(found), ensure_ascii=False) + "\n")

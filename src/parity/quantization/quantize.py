@@ -25,6 +25,8 @@ from parity.quantization.models import GgufModel, Tensor
 from parity.quantization.opening import opened
 from parity.quantization.writing import Importance, Progress, discard, finish, write
 
+# What progress calls the part that counts bytes; all else is counted in pieces.
+QUANTIZING = "quantizing"
 _QUANTIZATION_VERSION = 2
 _REPLACED = ("general.quantization_version", "general.file_type")
 
@@ -167,7 +169,7 @@ def _counting(show: Progress, layouts: tuple[Layout, ...]) -> Iterator[Callable[
     def on_bytes(count: int) -> None:
         nonlocal done
         done += count
-        show("quantizing", done, total)
+        show(QUANTIZING, done, total)
 
     yield on_bytes
 

@@ -1,7 +1,8 @@
 """Several claims at once: how many of them may be made together.
 
 Knows p-values and e-values of claims. Refuses to know where they come from. "All of them" (intersection-union) needs no
-correction; "which of them" does (Holm); e-values may depend on each other in any way (e-BH).
+correction; "which of them" does (Holm), unless their order was fixed before (fixed sequence); e-values may depend on
+each other in any way (e-BH).
 """
 
 from __future__ import annotations
@@ -40,6 +41,18 @@ def intersection_union(p_values_K: ArrayLike) -> float:
     if not len(p_K):
         raise ValueError("no claims")
     return float(p_K.max())
+
+
+def fixed_sequence(passed_K: ArrayLike) -> NDArray[np.bool_]:
+    """Which claims may be made of tests in an order fixed before the data, each at full alpha: those before the first
+    that fails. Any of them is false with probability <= alpha, however the tests depend on each other.
+
+    Proof: let k be the first false claim in the order. A false claim is made only if every test up to it passed, so
+    only if test k passed, which has probability <= alpha; no other event matters.
+    Source: Maurer, Hothorn & Lehmacher 1995, Biometrie in der chemisch-pharmazeutischen Industrie 6:3-18;
+    Westfall & Krishen 2001, J. Statistical Planning and Inference 99:25-40.
+    """
+    return np.asarray(np.logical_and.accumulate(np.asarray(passed_K, dtype=np.bool_)))
 
 
 def e_bonferroni(log_e_values_K: ArrayLike, alpha: float) -> NDArray[np.bool_]:
