@@ -55,10 +55,22 @@ def compare_records(ours: Record, theirs: Record, judging: Judging) -> RecordedG
     if judging.clean is not None:
         found = _beside_clean(found, *alike, judging, judging.clean)
     if judging.known is not None:
-        found = replace(found, budget=uncertainty(alike[0].marks, alike[1].marks, judging.known))
+        known = judging.known.priced(_answer_usd(judging.answers, ours, theirs))
+        found = replace(found, budget=uncertainty(alike[0].marks, alike[1].marks, known))
     if judging.answers is None or runs is None or judging.shared:
         return found
     return replace(found, gap=replace(found.gap, differing=differing(judging.answers, *runs)))
+
+
+def _answer_usd(answers: Workspace | None, *sides: Record) -> float | None:
+    """What an answer of both cost, where both are runs with a price; None too where it cost nothing."""
+    total = 0.0
+    for side in sides:
+        cost = answers.account(side.run.run_id).cost if answers and side.run else None
+        if cost is None:
+            return None
+        total += cost.usd / len(side.marks)
+    return total or None
 
 
 def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
