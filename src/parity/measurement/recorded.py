@@ -51,6 +51,9 @@ def compare_records(ours: Record, theirs: Record, judging: Judging) -> RecordedG
     found = _judged(*alike, judging)
     if judging.clean is not None:
         found = beside_clean(found, alike[0].marks, alike[1].marks, judging.clean)
+        if found.clean and judging.answers and theirs.run:
+            clean = replace(held_against(found.clean, judging.answers, theirs.run), look=found.gap.look)
+            found = replace(found, clean=clean)
     if judging.answers is None or runs is None or judging.shared:
         return found
     return replace(found, gap=replace(found.gap, differing=differing(judging.answers, *runs)))
