@@ -98,13 +98,17 @@ def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
 def _beside_clean(
     found: RecordedGap, ours: Record, theirs: Record, judging: Judging, clean: Mapping[str, bool]
 ) -> RecordedGap:
-    """The gap on clean items beside it, by the same kind of bounds."""
+    """The gap on clean items beside it, by the same kind of bounds, under the same look and the same incumbent."""
     found, runs = beside_clean(found, ours.marks, theirs.marks, clean), _runs(ours, theirs)
-    if judging.margin is None or not (judging.answers and runs and stream_of(judging.answers, runs)):
-        return found
-    kept, other = ([marked for marked in side.marks if clean[marked.item]] for side in (ours, theirs))
-    items, rule = list(dict.fromkeys(marked.item for marked in kept)), _rule(judging.margin, found.gap.alpha, kept)
-    return replace(found, clean=compare_anytime(items, scores_of(kept), scores_of(other), rule))
+    gap = found.clean
+    assert gap is not None
+    if judging.margin is not None and judging.answers and runs and stream_of(judging.answers, runs):
+        kept, other = ([marked for marked in side.marks if clean[marked.item]] for side in (ours, theirs))
+        items, rule = list(dict.fromkeys(marked.item for marked in kept)), _rule(judging.margin, found.gap.alpha, kept)
+        gap = compare_anytime(items, scores_of(kept), scores_of(other), rule)
+    if judging.answers and theirs.run:
+        gap = replace(held_against(gap, judging.answers, theirs.run), look=found.gap.look)
+    return replace(found, clean=gap)
 
 
 def _alike(ours: Record, theirs: Record, shared: bool) -> tuple[Record, Record]:
