@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from collections import Counter
 
@@ -11,6 +12,7 @@ import pytest
 from parity.benchmarks.custom import load
 from parity.cli.app import main
 from parity.core.items import Item
+from parity.core.outputs import Failure, FailureKind
 from parity.core.refs import ModelRef
 from parity.engines.open import open_engine
 from parity.errors import DataError, UsageError
@@ -28,25 +30,7 @@ from parity.measurement.contamination import (
 from parity.reporting.contamination import clean_table, contamination_json, contamination_page
 from parity.store import Workspace
 
-WORDS = tuple(
-    [
-        "amber",
-        "birch",
-        "cedar",
-        "delta",
-        "ember",
-        "flint",
-        "grove",
-        "heron",
-        "inlet",
-        "jetty",
-        "knoll",
-        "larch",
-        "maple",
-        "north",
-        "ochre",
-    ]
-)
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "flint", "grove", "heron", "inlet", "jetty", "knoll", "larch")
 
 
 def benchmark(folder, count=48):
@@ -125,6 +109,33 @@ def test_what_cannot_be_tested_says_why(tmp_path):
     assert any("Not tested" in getattr(block, "text", "") for block in contamination_page(found, "m").blocks)
 
 
+def test_shards_that_do_not_fit_the_context_are_counted_and_left_out(tmp_path, monkeypatch):
+    """Whole shards, in every order; with fewer than two left there is no test."""
+    bench = benchmark(tmp_path)
+    protocol = bench.protocol(None)
+
+    def tries(limit):
+        engine = open_engine(ModelRef.parse("dummy:"))
+        answer = engine.answer
+
+        def limited(requests):
+            for request_id, output in answer(requests):
+                long = request_id.item.startswith("order") and int(request_id.item.split()[-1]) >= limit
+                yield request_id, Failure(FailureKind.CONTEXT_EXCEEDED, "too long") if long else output
+
+        monkeypatch.setattr(engine, "answer", limited, raising=False)
+        workspace = Workspace(tmp_path / f"w{limit}")
+        try:
+            return try_order(engine, bench, protocol, Trial(6, 8, 3), workspace, Terms(None))
+        finally:
+            workspace.close()
+
+    found, too_long = tries(4)
+    assert (found.shards, too_long) == (4, 2)
+    with pytest.raises(UsageError, match="1 of 6 runs of 8 items fit"):
+        tries(1)
+
+
 def trained(folder, bench, texts, steps):
     """A tiny Llama fitted to runs of items: `texts` gives those of each step."""
     import torch
@@ -154,33 +165,31 @@ def test_a_model_trained_on_the_test_as_published_is_caught_and_one_trained_on_i
     pytest.importorskip("torch")
     bench = benchmark(tmp_path)
     protocol, chance = bench.protocol(None), np.random.default_rng(0)
-    told = [_told(protocol, each) for each in bench.items]
+    told, turn = [_told(protocol, each) for each in bench.items], itertools.count()
+
+    def runs_and_single(items):
+        """Runs of eight and items alone, by turns."""
+        return ["\n\n".join(items[begin : begin + 8]) for begin in range(0, 48, 8)] if next(turn) % 2 else items
 
     def as_published():
-        return ["\n\n".join(told[begin : begin + 8]) for begin in range(0, 48, 8)]
+        return runs_and_single(told)
 
     def content():
         """The same questions and right answers, in ever new orders, options in ever new places."""
-        order = chance.permutation(48)
-        texts = []
-        for begin in range(0, 48, 8):
-            run = []
-            for at in order[begin : begin + 8]:
-                each = bench.items[int(at)]
-                places = [int(place) for place in chance.permutation(4)]
-                right = each.options[each.letters.index(each.targets[0])]
-                options = tuple(each.options[place] for place in places)
-                target = each.letters[options.index(right)]
-                run.append(_told(protocol, Item(each.id, each.question, (target,), options)))
-            texts.append("\n\n".join(run))
-        return texts
+        items = []
+        for at in chance.permutation(48):
+            each = bench.items[int(at)]
+            options = tuple(each.options[int(place)] for place in chance.permutation(4))
+            target = each.letters[options.index(each.options[each.letters.index(each.targets[0])])]
+            items.append(_told(protocol, Item(each.id, each.question, (target,), options)))
+        return runs_and_single(items)
 
-    caught = tried(tmp_path, trained(tmp_path / "published", bench, as_published, 90), bench)
+    caught = tried(tmp_path, trained(tmp_path / "published", bench, as_published, 240), bench)
     assert caught.order.p < 1e-3
     assert caught.order.first >= 5
     assert caught.options.p < 0.01
     assert caught.caught
-    clean = tried(tmp_path, trained(tmp_path / "content", bench, content, 90), bench)
+    clean = tried(tmp_path, trained(tmp_path / "content", bench, content, 160), bench)
     assert clean.order.p > 0.05
     assert clean.options.p > 0.05
     assert not clean.caught

@@ -7,7 +7,9 @@ from parity.core.digests import Plain, plain
 from parity.core.gaps import Gap, Look, Noise, Verdict
 from parity.core.items import Tag
 from parity.measurement.comparison import RecordedGap
+from parity.reporting.budgets import budget_blocks, budget_json
 from parity.reporting.page import Heading, Page, Sentence, Table, percent, points, when
+from parity.stats.sequential import ANYTIME
 
 TONES = {Verdict.SUPERIOR: "green", Verdict.NON_INFERIOR: "green", Verdict.INFERIOR: "red"}
 
@@ -27,8 +29,9 @@ def slices_json(slices: Mapping[Tag, Gap]) -> dict[str, Plain]:
 def recorded_json(found: RecordedGap) -> dict[str, Plain]:
     """The gap with the keys other tools read, and what stands behind it."""
     outside = {"candidate": found.candidate_outside, "incumbent": found.incumbent_outside}
-    clean = {"clean": gap_json(found.clean)} if found.clean else {}
-    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices), **clean}
+    more = {"clean": gap_json(found.clean)} if found.clean else {}
+    more |= {"budget": budget_json(found.budget)} if found.budget else {}
+    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices), **more}
 
 
 def recorded_page(found: RecordedGap) -> Page:
@@ -38,7 +41,8 @@ def recorded_page(found: RecordedGap) -> Page:
     outside = zip(names, (found.candidate_outside, found.incumbent_outside), strict=True)
     notes = [Sentence(outside_sentence(name, count)) for name, count in outside if count]
     clean = clean_blocks(found.gap, found.clean, *names) if found.clean else ()
-    return Page(page.title, (*page.blocks, *notes, *clean, *slice_tables(found.slices, names)))
+    budget = budget_blocks(found.budget) if found.budget else ()
+    return Page(page.title, (*page.blocks, *notes, *clean, *budget, *slice_tables(found.slices, names)))
 
 
 def clean_blocks(gap: Gap, clean: Gap, candidate: str, incumbent: str) -> tuple[Sentence | Heading | Table, ...]:
@@ -178,7 +182,8 @@ def _claim(gap: Gap) -> str:
         text += " It is worse, by less than the margin."
     if gap.verdict is Verdict.INCONCLUSIVE and gap.missing.worst_case in (None, Verdict.INCONCLUSIVE):
         more = f"about {gap.items_needed:,} more items" if gap.items_needed else "no number of items"
-        text += f" At this gap and these flips, {more} would decide it (power 80 %)."
+        later = " at the next look" if gap.look and not gap.interval.startswith(ANYTIME) else ""
+        text += f" At this gap and these flips, {more} would decide it{later} (power 80 %)."
     return text
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output, decode_output
-from parity.core.prompts import Generate, Request, RequestId
+from parity.core.prompts import Generate, Message, Request, RequestId
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
 from parity.engines.base import CANCELLED, PREFIXES, PREFIXES_NOT_SHARED, Capabilities
@@ -25,6 +25,8 @@ from parity.engines.llamacpp.wire import Loading, encode_request
 from parity.engines.open import EngineOptions
 from parity.engines.stops import StreamCutter
 from parity.errors import ContextExceeded, EngineError, UsageError
+from parity.models.templates import Job as Conversation
+from parity.models.templates import Refusal
 
 PASS_TOKENS = 512
 # Answers written at once, where the user does not say.
@@ -157,6 +159,36 @@ class LlamaCppEngine:
         answer = self._asked({"logits": list(ids)})
         raw = np.frombuffer(base64.b64decode(answer["rows"]), np.float32)
         return raw.reshape(len(ids), -1)
+
+    def continued(self, ids: Sequence[int], tokens: int) -> tuple[tuple[int, ...], str]:
+        """The likeliest `tokens` ids after these, one by one, and their text; end tokens are tokens like others.
+
+        Raises:
+            EngineError: as `logits`.
+        """
+        answer = self._asked({"continue": list(ids), "tokens": tokens})
+        return tuple(answer["ids"]), answer["text"]
+
+    def rendered(self, conversations: Sequence[Conversation]) -> list[str | Refusal]:
+        """Conversations as the file's own chat template writes them.
+
+        Raises:
+            EngineError: the file has no template, or the process ended over it.
+        """
+        asked = [
+            {"messages": list(map(dict, one.messages)), "tools": list(map(dict, one.tools))} for one in conversations
+        ]
+        found = self._asked({"render": asked})["texts"]
+        return [Refusal(one["refused"]) if "refused" in one else one["text"] for one in found]
+
+    def chat_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Token ids that a conversation becomes when it is answered.
+
+        Raises:
+            EngineError: the file has no template, its template refuses this, or the process ended over it.
+        """
+        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        return tuple(self._asked({"chat": turns})["ids"])
 
     def cancel(self, request_id: RequestId) -> None:
         with self._lock:
