@@ -118,12 +118,13 @@ def _task(spec: Check, workspace: Path) -> "TaskGap":
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
 
     def gap(before: "ModelRef", after: "ModelRef") -> "tuple[str, Gap]":
+        from parity.measurement.asking import Asking
         from parity.measurement.measure import MeasureSpec, measure
         from parity.store import Workspace
 
         opened = Workspace(workspace)
         try:
-            asked = MeasureSpec((after,), before, margin=spec.margin, max_items=spec.max_items)
+            asked = MeasureSpec((after,), before, margin=spec.margin, asking=Asking(max_items=spec.max_items))
             return benchmark.name, measure(asked, benchmark, opened).comparisons[0].gap
         finally:
             opened.close()
