@@ -159,9 +159,12 @@ def _tokenizer_json(folder: Path) -> Mapping[str, Plain]:
     if (folder / "tokenizer.json").is_file():
         return read_json(LocalFolder(folder), "tokenizer.json")
     if not (folder / "merges.txt").is_file():
+        own = next((path.name for path in folder.glob("tekken*.json")), None)
+        said = f" {own} is Mistral's own format, which has ranks of tokens and no merges." if own else ""
+        where = ": the transformers version of this model has tokenizer.json (the cut 'tekken')." if own else "."
         raise ModelError(
-            f"{folder} holds no tokenizer that llama.cpp has: no tokenizer.model, tokenizer.json or merges.txt.",
-            "Save the model's tokenizer into its folder.",
+            f"{folder} holds no tokenizer that llama.cpp has: no tokenizer.model, tokenizer.json or merges.txt.{said}",
+            f"Save the model's tokenizer into its folder{where}",
         )
     from transformers import AutoTokenizer
 

@@ -20,7 +20,8 @@ from parity.core.outputs import Failure, FailureKind, Output, encode_output
 from parity.core.prompts import Generate, Request
 from parity.engines.llamacpp.embedding import Embedder
 from parity.engines.llamacpp.model import Model, Settings
-from parity.engines.llamacpp.scoring import Scorer
+from parity.engines.llamacpp.scoring import TILE, Scorer
+from parity.engines.llamacpp.timing import timed
 from parity.engines.llamacpp.wire import Loading, Ready, decode_request
 from parity.engines.llamacpp.writing import Writer, Writing
 from parity.engines.tokens.encoding import Encoded, Encoder
@@ -42,9 +43,11 @@ class Child:
         adapter = Path(loading["adapter"]) if loading["adapter"] else None
         self.model = model = Model([Path(file) for file in loading["files"]], adapter, settings)
         self._work = Work()
-        self._encoder = Encoder(model.tokenizer, model.template, model.context_tokens)
-        self._writer = Writer(model, loading["slots"], loading["pass_tokens"], self._work)
-        self._scorer = Scorer(model, loading["pass_tokens"], self._work, loading["sharing"])
+        alone = loading["deterministic"]
+        self._encoder = Encoder(model.tokenizer, model.template, model.context_tokens, whole=alone)
+        self._writer = Writer(model, loading["slots"], loading["pass_tokens"], self._work, reuse=not alone)
+        tile = TILE if alone else None
+        self._scorer = Scorer(model, loading["pass_tokens"], self._work, loading["sharing"], tile)
         self._embedder = Embedder(model)
         self._scoring: list[Iterator[None]] = []
         self._cancelled: set[Key] = set()
@@ -53,7 +56,10 @@ class Child:
     @property
     def ready(self) -> Ready:
         return Ready(
-            context_tokens=self.model.context_tokens, chat=self._encoder.has_template, shares=self.model.shares
+            context_tokens=self.model.context_tokens,
+            chat=self._encoder.has_template,
+            shares=self.model.shares,
+            processor=self.model.processor,
         )
 
     @property
@@ -70,6 +76,8 @@ class Child:
             self._say({"job": message["job"], **self._embedded(message["embed"])})
         elif "logits" in message:
             self._say({"job": message["job"], **self._logits(message["logits"])})
+        elif "time" in message:
+            self._say({"job": message["job"], **self._timed(*message["time"])})
         elif "encode" in message:
             self._say({"job": message["job"], "ids": self._ids(message["encode"], message["special"])})
         else:
@@ -170,6 +178,12 @@ class Child:
         except ParityError as error:
             return {"failed": error.what, "todo": error.todo}
         return {"rows": base64.b64encode(rows).decode()}
+
+    def _timed(self, prompt_tokens: int, written_tokens: int, parallel: int) -> Message:
+        try:
+            return {"speed": timed(self.model, prompt_tokens, written_tokens, parallel)}
+        except ParityError as error:
+            return {"failed": error.what, "todo": error.todo}
 
     def _ids(self, texts: list[str], special: bool) -> list[list[int]]:
         return [self.model.tokenizer.encode(text, special) for text in texts]

@@ -15,11 +15,21 @@ from numpy.typing import NDArray
 
 from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output, decode_output
 from parity.core.prompts import Generate, Request, RequestId
+from parity.core.quantized import Speed
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity, TokenWork
-from parity.engines.base import CANCELLED, PREFIXES, PREFIXES_NOT_SHARED, Capabilities
+from parity.engines.base import (
+    ACTIVATIONS,
+    ACTIVATIONS_ROUNDED,
+    CANCELLED,
+    EXACT,
+    PREFIXES,
+    PREFIXES_NOT_SHARED,
+    Capabilities,
+)
 from parity.engines.llamacpp.library import PINNED, WHEEL, check_version
 from parity.engines.llamacpp.process import Job, LlamaProcess
+from parity.engines.llamacpp.scoring import TILE
 from parity.engines.llamacpp.weights import find_weights
 from parity.engines.llamacpp.wire import Loading, encode_request
 from parity.engines.open import EngineOptions
@@ -52,9 +62,10 @@ class LlamaCppEngine:
             threads=options.threads or _threads(),
             exact=_exact(options),
             device=options.device,
-            slots=options.batch_size or SLOTS,
-            pass_tokens=options.pass_tokens or PASS_TOKENS,
+            slots=1 if options.deterministic else options.batch_size or SLOTS,
+            pass_tokens=PASS_TOKENS if options.deterministic else options.pass_tokens or PASS_TOKENS,
             sharing=sharing,
+            deterministic=options.deterministic,
         )
         self._lock = threading.Lock()
         self._closed = False
@@ -77,8 +88,16 @@ class LlamaCppEngine:
             (
                 ("cache", "float32" if self._loading["exact"] else "float16"),
                 (PREFIXES, "shared" if sharing and ready["shares"] else PREFIXES_NOT_SHARED),
+                *self._rounding(weights.types, ready["processor"]),
             ),
         )
+
+    def _rounding(self, types: frozenset[str], processor: str) -> Iterator[tuple[str, str]]:
+        """What a reader of log-likelihoods should know of how they are rounded."""
+        if self._loading["deterministic"]:
+            yield EXACT, f"tiles of {TILE} tokens, {self._loading['threads']} threads, {processor}"
+        elif types != {"F32"}:
+            yield ACTIVATIONS, ACTIVATIONS_ROUNDED
 
     @property
     def token_work(self) -> TokenWork | None:
@@ -157,6 +176,15 @@ class LlamaCppEngine:
         answer = self._asked({"logits": list(ids)})
         raw = np.frombuffer(base64.b64decode(answer["rows"]), np.float32)
         return raw.reshape(len(ids), -1)
+
+    def speed(self, prompt_tokens: int, written_tokens: int, parallel: int) -> Speed:
+        """How fast the model reads and writes here, on ids drawn at random; the middle of a few tries.
+
+        Raises:
+            EngineError: the context is too short for it, or the process ended over it.
+        """
+        read, one, several = self._asked({"time": [prompt_tokens, written_tokens, parallel]})["speed"]
+        return Speed(read, one, several, parallel)
 
     def cancel(self, request_id: RequestId) -> None:
         with self._lock:
