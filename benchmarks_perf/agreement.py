@@ -29,8 +29,9 @@ from parity.core.prompts import RequestId
 from parity.core.refs import ModelRef, Scheme
 from parity.core.scores import Score, Unscored, UnscoredReason
 from parity.engines.open import EngineOptions, open_engine
+from parity.engines.tokens.ledger import among_themselves
 from parity.errors import DataError, EngineError, ParityError, listed
-from parity.measurement.measure import chosen
+from parity.measurement.asking import chosen
 from parity.runs.runner import ask
 from parity.store import Workspace
 from parity.testing.folders import qwen_tokenizer, random_llama_folder
@@ -58,7 +59,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one tool made of the work: by item its log-likelihoods in nats, and its choice (None: unscored)."""
+    """What one tool made of the work: by item its choice (None: unscored), and its log-likelihoods in nats.
+
+    They are those of each letter given that it is one of the four, on both sides: of more ours is not asked.
+    """
 
     logliks: dict[str, tuple[float, ...]]
     choices: dict[str, str | None]
@@ -177,7 +181,7 @@ def ask_theirs(model: Path, data: Path, subjects: tuple[str, ...], batch_size: i
         raise EngineError(f"The harness cut {summary['prompts_truncated']} prompts.", "Choose shorter subjects.")
     rows = [json.loads(line) for line in answers.read_text("utf-8").splitlines()]
     choices: dict[str, str | None] = {row["item"]: mmlu.LETTERS[row["choice"]] for row in rows}
-    return Side({row["item"]: tuple(row["logliks"]) for row in rows}, choices, summary["seconds"])
+    return Side({row["item"]: among_themselves(tuple(row["logliks"])) for row in rows}, choices, summary["seconds"])
 
 
 def judged(name: str, ours: Side, theirs: Side) -> Agreement:
@@ -268,7 +272,7 @@ def _values(item: Item, output: Output) -> tuple[float, ...]:
     """Our log-likelihoods of an uncut prompt."""
     assert isinstance(output, Loglikelihoods), f"{item.id}: {output}"
     assert (output.usage.truncated_tokens, output.usage.dropped_shots) == (0, 0), f"{item.id} was cut"
-    return output.values
+    return output.values if output.relative else among_themselves(output.values)
 
 
 def _difference(ours: tuple[float, ...], theirs: tuple[float, ...]) -> float:

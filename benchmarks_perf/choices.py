@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.benchmarks import mmlu
+from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
 from parity.testing.folders import qwen_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,10 +43,16 @@ class Shape:
 
 
 def flops(shape: Shape, vocabulary: int, found: dict[str, Any]) -> tuple[float, float]:
-    """Operations the harness's way needs, and the least that can do: (theirs, least)."""
-    rows, head = found["rows"], 2 * shape.hidden * vocabulary
-    theirs = sum(rows) * (shape.body_flops() + head) + shape.attention_flops(sum(n * (n + 1) / 2 for n in rows))
-    least = found["floor"] * shape.body_flops() + shape.attention_flops(found["seen"]) + found["positions"] * head
+    """Operations the harness's way needs, and the least that can do: (theirs, least).
+
+    The least has logits of the whole vocabulary where log-likelihoods are asked for (`positions`), and those of the
+    options alone where they are compared (`letters`).
+    """
+    rows, logit = found["rows"], 2 * shape.hidden
+    theirs = sum(rows) * (shape.body_flops() + logit * vocabulary)
+    theirs += shape.attention_flops(sum(n * (n + 1) / 2 for n in rows))
+    least = found["floor"] * shape.body_flops() + shape.attention_flops(found["seen"])
+    least += logit * (found["positions"] * vocabulary + found["letters"])
     return float(theirs), float(least)
 
 
@@ -65,8 +72,17 @@ def mmlu_pairs(data: Path, subjects: tuple[str, ...]) -> Iterator[Pair]:
     benchmark = mmlu.load(data / "mmlu", subjects)
     protocol = benchmark.protocol("lm-eval")
     for item in benchmark.items:
-        prompt, letters = protocol.prompt(item), [f" {letter}" for letter in item.letters]
-        yield {"item": item.id, "head": prompt.head, "question": prompt.question, "continuations": letters}
+        asked = protocol.request(item)
+        assert isinstance(asked, Loglikelihood)
+        prompt, letters = protocol.prompt(item), list(asked.continuations)
+        pair = {"item": item.id, "head": prompt.head, "question": prompt.question, "continuations": letters}
+        yield pair | {"compared": asked.compared}
+
+
+def request_of(pair: Pair) -> Loglikelihood:
+    """What our engine is asked."""
+    prompt, options = TextPrompt(pair["question"], pair["head"]), tuple(pair["continuations"])
+    return Loglikelihood(RequestId(pair["item"]), prompt, options, compared=pair.get("compared", False))
 
 
 def arc_pairs(data: Path) -> Iterator[Pair]:

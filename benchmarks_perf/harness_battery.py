@@ -24,6 +24,7 @@ from parity.benchmarks import (
     boolq,
     gsm8k,
     hellaswag,
+    hendrycks_math,
     ifeval,
     medmcqa,
     medqa,
@@ -34,12 +35,14 @@ from parity.benchmarks import (
     winogrande,
 )
 from parity.benchmarks.base import Benchmark, Protocol
+from parity.benchmarks.rows import entries
 from parity.core.items import Item
 from parity.core.outputs import Loglikelihoods
 from parity.core.prompts import Loglikelihood, Request, RequestId
 from parity.core.refs import ModelRef, Scheme
 from parity.core.scores import Score
 from parity.engines.open import EngineOptions, open_engine
+from parity.engines.tokens.ledger import among_themselves
 from parity.errors import EngineError
 from parity.runs.runner import ask
 from parity.store import Workspace
@@ -80,8 +83,12 @@ class Compared:
     largest_difference: float = 0.0
 
 
-def tasks(data: Path, limit: int | None) -> list[Task]:
-    """Every comparison that the shared data allow; `limit` items of each task, the first ones."""
+def tasks(data: Path, limit: int | None, shots: Path) -> list[Task]:
+    """Every comparison that the shared data allow; `limit` items of each task, the first ones.
+
+    `shots` is a folder for the worked examples that stand in no data set: they are taken from the harness.
+    """
+    _take_shots(shots)
     choices = data / "mc_benchmarks"
     reasoning = data / "reasoning_benchmarks"
     found = [
@@ -96,7 +103,7 @@ def tasks(data: Path, limit: int | None) -> list[Task]:
             (medqa.load, rows_of.medqa), (medmcqa.load, rows_of.medmcqa), (pubmedqa.load, rows_of.pubmedqa),
         )),
     ]  # fmt: skip
-    return [*found, *_written(reasoning, limit)]
+    return [*found, *_written(reasoning, limit, shots)]
 
 
 def _choice(benchmark: Benchmark, row: rows_of.Rows, limit: int | None) -> Task:
@@ -104,7 +111,16 @@ def _choice(benchmark: Benchmark, row: rows_of.Rows, limit: int | None) -> Task:
     return Task(benchmark.name, benchmark.items[:limit], benchmark.protocols["lm-eval"], row, norm=norm, scored=True)
 
 
-def _written(reasoning: Path, limit: int | None) -> Iterator[Task]:
+def _take_shots(folder: Path) -> None:
+    """Raises EngineError: the harness does not have them."""
+    command = [str(python_of(DEFAULT_FOLDER)), str(PEER.with_name("shots.py")), "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EngineError(f"The harness's worked examples cannot be read:\n{done.stderr[-2000:]}", "Try: make peers")
+
+
+def _written(reasoning: Path, limit: int | None, shots: Path) -> Iterator[Task]:
+    yield from _mathematics(reasoning, limit, shots)
     maths = gsm8k.load(reasoning / "gsm8k")
     lines = gzip.decompress((reasoning / "gsm8k" / "train.jsonl.gz").read_bytes()).decode().split("\n")
     train = tuple(json.loads(line) for line in lines if line)
@@ -121,6 +137,19 @@ def _written(reasoning: Path, limit: int | None) -> Iterator[Task]:
         prefix = f"agieval_{name.replace('-', '_')}"
         items = tuple(item for item in exams.items if item.id.startswith(f"{prefix}/"))[:limit]
         yield Task(prefix, items, exams.protocols["lm-eval"], rows_of.agieval)
+
+
+def _mathematics(reasoning: Path, limit: int | None, shots: Path) -> Iterator[Task]:
+    """Tasks with examples of their own: gsm8k_cot, and minerva_math_algebra for the problems of algebra."""
+    problems = gsm8k.load(reasoning / "gsm8k")
+    eight = gsm8k.cot_shots(shots)
+    asked = [gsm8k.Problem(item.question, item.targets[0]) for item in problems.items]
+    chained = gsm8k.assemble(asked, (), eight)
+    yield Task("gsm8k_cot", chained.items[:limit], chained.protocols["8-shot-cot"], rows_of.gsm8k)
+    rows = entries(reasoning / "math" / "test.jsonl.gz")
+    maths = hendrycks_math.assemble("math", rows, hendrycks_math.minerva_shots(shots))
+    algebra = tuple(item for item in maths.items if ("subject", "Algebra") in item.tags)
+    yield Task("minerva_math_algebra", algebra[:limit], maths.protocols["minerva"], rows_of.mathematics)
 
 
 def compare_prompts(chosen: list[Task], scratch: Path) -> list[Compared]:
@@ -157,7 +186,9 @@ def _compared(task: Task, outputs: Any, theirs: dict[tuple[str, int], dict[str, 
         if not isinstance(output, Loglikelihoods):
             raise EngineError(f"{item.id} was not answered: {output}.", "Report this.")
         equal += asked(task.protocol.request(item)) == (other["contexts"], other["continuations"])
-        largest = max(largest, max(abs(a - b) for a, b in zip(output.values, other["logliks"], strict=True)))
+        values = tuple(map(float, other["logliks"]))
+        values = among_themselves(values) if output.relative else values
+        largest = max(largest, max(abs(a - b) for a, b in zip(output.values, values, strict=True)))
         marks = [(task.protocol, other["acc"]), *([(task.norm, other["acc_norm"])] if task.norm else [])]
         if all(_same(protocol, item, output, float(value)) for protocol, value in marks):
             agree += 1

@@ -59,6 +59,10 @@ def gsm8k(item: Item) -> dict[str, Any]:
     return {"question": item.question, "answer": item.targets[0]}
 
 
+def mathematics(item: Item) -> dict[str, Any]:
+    return {"problem": item.question, "solution": item.targets[0]}
+
+
 def bbh(item: Item) -> dict[str, Any]:
     return {"input": item.question, "target": item.targets[0]}
 

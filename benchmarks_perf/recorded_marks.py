@@ -11,7 +11,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -20,7 +23,7 @@ from parity.benchmarks.gsm8k import LAST, STRICT
 from parity.core.scores import Score
 from parity.marking.extraction import Extraction
 from parity.measurement.records import read_record
-from parity.stats.length_control import Array, instruction_difficulty, length_control
+from parity.stats.length_control import DIFFICULTY_PRECISION, Anchor, Array, instruction_difficulty, length_control
 
 # Kojima et al. 2022: the first number, or the first yes or no, behind the answer trigger.
 _FIRST_NUMBER = Extraction(r"-?\d+\.?\d*", 0)
@@ -41,16 +44,35 @@ class Record:
     scores: dict[str, float]
 
 
+class Precisions(NamedTuple):
+    """Of the priors: of difficulties around 0, of the weight of length, of the weight of difficulty."""
+
+    difficulty: float
+    phi: float
+    psi: float
+
+
+# The library's own in the middle; halves and doubles of each.
+GRID = tuple(map(Precisions._make, product((0.15, 0.3, 0.6), (8.0, 16.0, 32.0), (20.0, 40.0, 80.0))))
+OWN = Precisions(DIFFICULTY_PRECISION, Anchor().phi_precision, Anchor().psi_precision)
+
+
 @dataclass(frozen=True, slots=True)
 class WinRates:
-    """AlpacaEval 2: models, largest errors in points, raw and length-controlled, and the rank correlation."""
+    """AlpacaEval 2: models, largest errors in points, raw and length-controlled, and the rank correlation.
+
+    `error_max`, `error_mean`, `rank_correlation` are out of sample: each half of the models by precisions that were
+    picked on the other. `chosen` are those; `default_error_max` is of the precisions that the library has.
+    """
 
     models: int
     raw_error_max: float
     error_max: float
     error_mean: float
     rank_correlation: float
+    default_error_max: float
     aligned_error_max: float
+    chosen: tuple[Precisions, ...]
 
 
 def records(data: Path) -> list[Record]:
@@ -128,21 +150,56 @@ def win_rates(data: Path) -> WinRates:
     models = [name for name in rows[0] if name in published and name != "gpt4_1106_preview"]
     preferred_MI = _columns(rows, models) - 1
     delta_MI = _columns(lengths, ["gpt4_1106_preview"]) - _columns(lengths, models)
-    difficulty_I = instruction_difficulty(preferred_MI, delta_MI)
-    raw, shifted, aligned = [], [], []
+    difficulties = {
+        precision: instruction_difficulty(preferred_MI, delta_MI, precision)
+        for precision in sorted({found.difficulty for found in (*GRID, OWN)})
+    }
+    theirs_M = np.array([float(published[name]["length_controlled_winrate"]) for name in models])
+    raw_M = np.array([float(published[name]["win_rate"]) for name in models])
+    controlled = {
+        found: _controlled(preferred_MI, delta_MI, difficulties[found.difficulty], found) for found in {*GRID, OWN}
+    }
+    half_M = np.array([sha256(name.encode()).digest()[0] % 2 for name in models])
+    ours_M, chosen = _crossed({found: controlled[found] for found in GRID}, theirs_M, half_M)
+    aligned_M = _controlled(preferred_MI, delta_MI, difficulties[OWN.difficulty], OWN, shifted=False)
+    error_M = np.abs(ours_M - theirs_M)
+    return WinRates(
+        len(models),
+        float(np.abs(100 * np.nanmean(preferred_MI, axis=1) - raw_M).max()),
+        float(error_M.max()),
+        float(error_M.mean()),
+        float(spearmanr(ours_M, theirs_M).statistic),
+        float(np.abs(controlled[OWN] - theirs_M).max()),
+        float(np.abs(aligned_M - theirs_M).max()),
+        chosen,
+    )
+
+
+def _controlled(
+    preferred_MI: Array, delta_MI: Array, difficulty_I: Array, precisions: Precisions, shifted: bool = True
+) -> Array:
+    """Length-controlled win rates in points; `shifted`: difficulties by a row's place among those a model has."""
+    anchor = Anchor(phi_precision=precisions.phi, psi_precision=precisions.psi)
+    found = []
     for preferred_I, delta_I in zip(preferred_MI, delta_MI, strict=True):
         known_I = np.isfinite(preferred_I)
-        place = length_control(preferred_I[known_I], delta_I[known_I], difficulty_I[: known_I.sum()])
-        raw.append(100 * place.win_rate)
-        shifted.append(100 * place.controlled)
-        aligned.append(100 * length_control(preferred_I, delta_I, difficulty_I).controlled)
-    theirs = [float(published[name]["length_controlled_winrate"]) for name in models]
-    raw_theirs = [float(published[name]["win_rate"]) for name in models]
-    errors, straight = _apart(shifted, theirs), _apart(aligned, theirs)
-    correlation = float(spearmanr(shifted, theirs).statistic)
-    return WinRates(
-        len(models), max(_apart(raw, raw_theirs)), max(errors), sum(errors) / len(errors), correlation, max(straight)
-    )
+        asked = (preferred_I[known_I], delta_I[known_I], difficulty_I[: known_I.sum()])
+        rows = asked if shifted else (preferred_I, delta_I, difficulty_I)
+        found.append(100 * length_control(*rows, anchor).controlled)
+    return np.array(found)
+
+
+def _crossed(
+    controlled: dict[Precisions, Array], theirs_M: Array, half_M: Array
+) -> tuple[Array, tuple[Precisions, ...]]:
+    """Win rates of each half of the models by the precisions with the least mean error on the other half."""
+    ours_M, chosen = np.empty_like(theirs_M), []
+    for half in (0, 1):
+        other_M = half_M != half
+        best = min(controlled, key=lambda found: float(np.abs(controlled[found] - theirs_M)[other_M].mean()))
+        ours_M[half_M == half] = controlled[best][half_M == half]
+        chosen.append(best)
+    return ours_M, tuple(chosen)
 
 
 def _record(name: str, ours: list[Score], recorded: list[float], golds: list[str], scores: dict[str, float]) -> Record:
@@ -163,10 +220,6 @@ def _table(path: Path) -> list[dict[str, str]]:
 
 def _columns(rows: list[dict[str, str]], names: list[str]) -> Array:
     return np.array([[float(row[name]) if row[name] else np.nan for row in rows] for name in names])
-
-
-def _apart(ours: list[float], theirs: list[float]) -> list[float]:
-    return [abs(mine - other) for mine, other in zip(ours, theirs, strict=True)]
 
 
 def _mean(scores: list[Score]) -> float:

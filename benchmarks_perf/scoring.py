@@ -33,6 +33,7 @@ from choices import (
     flops,
     hellaswag_pairs,
     mmlu_pairs,
+    request_of,
     tokenizer_of,
 )
 from steps import OutOfTime, Steps, measured
@@ -206,17 +207,13 @@ def result_of(work: Work, vocabulary: int, mine: list[Any], theirs: list[list[An
 
 def ours(folder: Path, pairs: Path, out: Path) -> None:
     """Score with the torch engine; writes what it found, how long it took, and what there was to compute."""
-    from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
     from parity.core.refs import ModelRef, Scheme
     from parity.engines.open import EngineOptions
     from parity.engines.torch import TorchEngine
 
     engine = TorchEngine(ModelRef(Scheme.FOLDER, str(folder)), EngineOptions(device="cpu", dtype="float32"))
     rows = [json.loads(line) for line in pairs.read_text().splitlines()]
-    requests = [
-        Loglikelihood(RequestId(row["item"]), TextPrompt(row["question"], row["head"]), tuple(row["continuations"]))
-        for row in rows
-    ]
+    requests = list(map(request_of, rows))
     started = time.perf_counter()
     logliks = {request_id.item: output.values for request_id, output in engine.answer(requests)}  # type: ignore[union-attr]
     seconds = time.perf_counter() - started
@@ -224,9 +221,11 @@ def ours(folder: Path, pairs: Path, out: Path) -> None:
     if work is None:
         raise EngineError("The model was scored row by row.", "Report this: a Llama follows a walk.")
     encoded: list[Any] = [engine._encoder.likelihood(request) for request in requests]
+    few = [entry for entry in encoded if entry.needs_few_logits]
     pairs_of = [(entry.context, rest) for entry in encoded for rest in entry.continuations]
     sequences = {context + rest[:-1] for context, rest in pairs_of}
-    positions = {context + rest[:at] for context, rest in pairs_of for at in range(len(rest))}
+    whole = [(entry.context, rest) for entry in encoded if entry not in few for rest in entry.continuations]
+    positions = {context + rest[:at] for context, rest in whole for at in range(len(rest))}
     depths = beginnings(sequences)
     found = {
         "seconds": seconds,
@@ -236,6 +235,7 @@ def ours(folder: Path, pairs: Path, out: Path) -> None:
         "logliks": logliks,
         "rows": [len(sequence) for sequence in sequences],
         "positions": len(positions),
+        "letters": len({(entry.context, rest) for entry in few for rest in entry.continuations}),
         "floor": len(depths),
         "seen": sum(depths.values()),
         "gemm_flops_per_s": gemm_rate(),

@@ -1,23 +1,26 @@
 """Where the time of scoring goes: real MMLU prompts, a random Llama, torch's own profiler. No peer; one JSON line.
 
-    .venv/bin/python benchmarks_perf/scoring_profile.py [--quick] [--deterministic]
+    .venv/bin/python benchmarks_perf/scoring_profile.py [--quick] [--deterministic] [--vocabulary qwen2.5]
 
-Operations are grouped by what they are for. Tile sizes are compared by what they compute, in tokens.
+Letters are compared (`seconds`), and normalised over the whole vocabulary as if log p were asked for (`seconds_whole`),
+in turns, medians. Operations are grouped by what they are for. Tile sizes are compared by what they compute, in tokens.
 """
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from choices import CONTEXT_TOKENS, DEFAULT_DATA, Pair, tokenizer_of
+from choices import CONTEXT_TOKENS, DEFAULT_DATA, Pair, request_of, tokenizer_of
 from scoring import works
 from torch.profiler import ProfilerActivity, profile
 
-from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
+from parity.core.prompts import Loglikelihood
 from parity.core.refs import ModelRef, Scheme
 from parity.engines.open import EngineOptions
 from parity.engines.tokens.walk import Cut, walk
@@ -26,38 +29,56 @@ from parity.testing.folders import random_llama_folder
 
 KINDS = {"products": ("mm", "addmm", "bmm"), "attention": ("attention",), "normalising": ("softmax",)}
 TILES = (None, 16, 32, 64, 128)
-ITEMS = 314
+ITEMS, ROUNDS = 314, 3
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Profile scoring of MMLU prompts.")
-    parser.add_argument("--quick", action="store_true", help="10 M parameters, NeoX vocabulary; else 61 M, Qwen's")
+    parser.add_argument("--quick", action="store_true", help="8 layers of 160, NeoX vocabulary; else 61 M, Qwen's")
     parser.add_argument("--deterministic", action="store_true")
+    parser.add_argument("--vocabulary", choices=("pythia", "qwen2.5"), help="another vocabulary with the same layers")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="shared data; default: %(default)s")
     arguments = parser.parse_args()
     work = works(True)[0] if arguments.quick else works(False)[1]
-    tokenizer, rows = tokenizer_of(work.vocabulary, arguments.data), list(work.pairs(arguments.data))[:ITEMS]
-    requests = [
-        Loglikelihood(RequestId(row["item"]), TextPrompt(row["question"], row["head"]), tuple(row["continuations"]))
-        for row in rows
-    ]
+    tokenizer = tokenizer_of(arguments.vocabulary or work.vocabulary, arguments.data)
+    rows = list(work.pairs(arguments.data))[:ITEMS]
+    requests = list(map(request_of, rows))
     with tempfile.TemporaryDirectory() as scratch:
         sizes = {name: getattr(work.shape, name) for name in work.shape.__slots__}
         random_llama_folder(Path(scratch, "model"), tokenizer, **sizes, context_tokens=CONTEXT_TOKENS)
         options = EngineOptions(device="cpu", dtype="float32", deterministic=arguments.deterministic)
         engine = TorchEngine(ModelRef(Scheme.FOLDER, str(Path(scratch, "model"))), options)
         list(engine.answer(requests[:20]))
-        before, begun = engine.token_work, time.perf_counter()
-        list(engine.answer(requests))
-        seconds = time.perf_counter() - begun
+        found = both_ways(engine, requests)
+        before = engine.token_work
         with profile(activities=[ProfilerActivity.CPU]) as watched:
             list(engine.answer(requests))
-    print(json.dumps(figures(engine, before, seconds, watched, tiles(tokenizer, rows))))
+    print(json.dumps(found | figures(engine, before, watched) | {"tokens_by_tile": tiles(tokenizer, rows)}))
     return 0
 
 
-def figures(engine: TorchEngine, before: Any, seconds: float, watched: Any, tokens: dict[str, int]) -> dict[str, Any]:
-    """Shares of the profiled time, and what was computed in both runs."""
+def both_ways(engine: TorchEngine, requests: list[Loglikelihood]) -> dict[str, float]:
+    """Seconds and logits of comparing letters, and of normalising for them, in turns."""
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    logits = {}
+    for compared in (True, False) * ROUNDS:
+        asked = [replace(request, compared=compared) for request in requests]
+        assert engine.work is not None
+        before, begun = engine.work.logits, time.perf_counter()
+        list(engine.answer(asked))
+        spent[compared].append(time.perf_counter() - begun)
+        logits[compared] = engine.work.logits - before
+    few, whole = statistics.median(spent[True]), statistics.median(spent[False])
+    return {
+        "seconds": round(few, 2),
+        "seconds_whole": round(whole, 2),
+        "logits": logits[True],
+        "logits_whole": logits[False],
+    }
+
+
+def figures(engine: TorchEngine, before: Any, watched: Any) -> dict[str, Any]:
+    """Shares of the profiled time, and what was computed in it."""
     spent = dict.fromkeys((*KINDS, "all else computed"), 0.0)
     for event in watched.key_averages():
         name = event.key.removeprefix("aten::")
@@ -67,11 +88,9 @@ def figures(engine: TorchEngine, before: Any, seconds: float, watched: Any, toke
     assert work is not None
     done = work - before
     return {
-        "seconds": round(seconds, 2),
         "computed_over_floor": round(done.computed / done.distinct, 3),
         "matrix_share": round(done.matrix_share or 0, 3),
         "shares": {kind: round(found / whole, 3) for kind, found in spent.items()},
-        "tokens_by_tile": tokens,
     }
 
 

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from parity.errors import EngineError
 
 
@@ -59,6 +57,9 @@ def measured(command: list[str], out: Path) -> int:
     Raises:
         EngineError: it failed.
     """
+    # Only what is run here on torch's threads pays for importing it.
+    import torch
+
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "HF_HUB_OFFLINE": "1"}
     log = out.with_suffix(".log")
     with log.open("w") as stream:

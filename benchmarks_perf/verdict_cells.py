@@ -1,7 +1,8 @@
 """Cells of verdict.py for differences not just right or wrong: graded, skewed, tied, clustered, judged, predicted.
 
 Every source has a known mean; the null is that mean itself, so that a claim to be above it is false. A cell returns how
-often that was claimed, and how often the 95 % interval held the mean.
+often that was claimed, and how often the 95 % interval held the mean. An interval holds the mean where neither of its
+two tests rejects it: that is what is counted, and the first few intervals are checked against it.
 """
 
 from collections.abc import Callable
@@ -9,18 +10,24 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from verdict_orders import crossings
 
 from parity.stats.bounded import Units, bounded_interval, bounded_p_value
 from parity.stats.clustered import clustered_interval
+from parity.stats.forecasts import learned
 from parity.stats.graded import bootstrap_t_interval, t_interval
-from parity.stats.predicted import Predicted, predicted_evidence, predicted_path
+from parity.stats.intervals import wilson
+from parity.stats.judges import JudgeErrors, rogan_gladen
+from parity.stats.predicted import PREDICTED_BETS, ppi_interval, stakes
 from parity.stats.selection import certify, choose
+from parity.stats.sequential import unit_evidence
 
 ALPHA, MMLU = 0.05, 14_042
 Array = NDArray[np.float64]
 Chance = np.random.Generator
 Source = Callable[[Chance, int], Array]
-SIZES = (50, 164, 500, 2_000)
+SIZES = (50, 164, 500, 2_000, MMLU)
+_CHECKED = 8
 
 
 def smooth(chance: Chance, n: int) -> Array:
@@ -82,11 +89,15 @@ CLUSTERED_MEAN = -0.5 * 0.02 * float(np.mean(np.arange(1, 16) ** 2)) / 8
 
 def one_look(sample: Callable[[Chance], Units], mean: float, count: int) -> tuple[float, float]:
     chance, wrong, held = np.random.default_rng(17), 0, 0
-    for _ in range(count):
+    for at in range(count):
         units = sample(chance)
-        wrong += bounded_p_value(units, mean) < ALPHA
-        interval = bounded_interval(units)
-        held += interval.low <= mean <= interval.high
+        above, below = bounded_p_value(units, mean), bounded_p_value(units.swapped, -mean)
+        wrong += above < ALPHA
+        holds = min(above, below) >= ALPHA / 2
+        if at < _CHECKED:
+            interval = bounded_interval(units)
+            assert holds == (interval.low <= mean <= interval.high)
+        held += holds
     return wrong / count, held / count
 
 
@@ -100,17 +111,37 @@ ONE_LOOK: dict[str, Callable[[int], tuple[float, float]]] = {
         for source, mean in MEANS.items()
         for size in SIZES
     },
-    **{f"drawn {MMLU}": partial(one_look, partial(items_of, drawn, MMLU), MEANS[drawn])},
     **{
         f"clustered {size}": partial(one_look, lambda chance, size=size: clusters(chance, size), CLUSTERED_MEAN)
-        for size in (30, 50, 164, 500)
+        for size in (30, 50, 164, 500, 2_000)
     },
 }
 
 
+def clustered_bets(count: int, clusters_seen: int) -> float:
+    """How often a source of clusters exactly at the null is claimed to be above it, a cluster a bet, at any look."""
+    chance, wrong = np.random.default_rng(19), 0
+    for _ in range(count):
+        units = clusters(chance, clusters_seen)
+        wrong += unit_evidence(units.total_U, units.size_U, CLUSTERED_MEAN, 15) >= -np.log(ALPHA)
+    return wrong / count
+
+
+def judged_coverage(labels: int, truth: float, count: int) -> dict[str, float]:
+    """How often intervals of a judged rate hold the truth: sensitivity .9, specificity .8, so many labels of 2,000."""
+    chance, held = np.random.default_rng(43), {"Rogan-Gladen": 0, "PPI++": 0}
+    for _ in range(count):
+        right = chance.random(2_000) < truth
+        marked = np.where(right, chance.random(2_000) < 0.9, chance.random(2_000) < 0.2).astype(float)
+        told = rogan_gladen(float(marked.mean()), 2_000, JudgeErrors.of(marked[:labels], right[:labels]))
+        held["Rogan-Gladen"] += told.low <= truth <= told.high
+        told = ppi_interval(right[:labels], marked)
+        held["PPI++"] += told.low <= right.mean() <= told.high
+    return {name: number / count for name, number in held.items()}
+
+
 def not_offered(count: int) -> dict[str, float]:
     """Worst one-sided error of the methods that decide nothing, lower 99 % bound, in the cells of 50 to 500 units."""
-    from parity.stats.intervals import wilson
 
     def low(wrong: int, done: int) -> float:
         return round(wilson(wrong, done, 0.98).low, 3)
@@ -135,8 +166,10 @@ def not_offered(count: int) -> dict[str, float]:
     return found
 
 
-def population(size: int, flips: float, gap: float, kept: float, seed: int = 0) -> tuple[Array, Array]:
-    """Differences with that gap, and predictions that agree on a share `kept` of items and are shuffled on the rest."""
+def population(size: int, flips: float, gap: float, kept: float, seed: int = 0) -> tuple[Array, Array, Array]:
+    """Scores of candidate, earlier model and incumbent with that gap; the earlier one is right where the candidate is
+    on a share `kept` of items, and shuffled on the rest.
+    """
     chance = np.random.default_rng(seed)
     ahead, behind = round(size * (flips + gap) / 2), round(size * (flips - gap) / 2)
     difference_I = np.repeat([1.0, -1.0, 0.0], [ahead, behind, size - ahead - behind])
@@ -145,18 +178,33 @@ def population(size: int, flips: float, gap: float, kept: float, seed: int = 0) 
     for side in (False, True):
         at = np.flatnonzero(loose_I & (right_I == side))
         prediction_I[at] = chance.permutation(prediction_I[at])
-    return difference_I, prediction_I
+    incumbent_I = right_I.astype(np.float64)
+    return difference_I + incumbent_I, prediction_I + incumbent_I, incumbent_I
+
+
+def predicted_crossings(
+    scores: tuple[Array, Array, Array], total: float, count: int, chance: Chance, seen: int | None = None
+) -> NDArray[np.int64]:
+    """Items after which a total difference of at most `total` was rejected, over random orders; -1 for never."""
+    candidate, earlier, incumbent = scores
+    size = seen or len(candidate)
+    found: list[NDArray[np.int64]] = []
+    for begin in range(0, count, 500):
+        won_RI, fair_RI = np.empty((min(500, count - begin), size)), np.empty((min(500, count - begin), size + 1))
+        for at in range(len(won_RI)):
+            order = chance.permutation(len(candidate))
+            ours, theirs = candidate[order], incumbent[order]
+            told = learned(ours[:size], earlier[order][:, None], theirs)
+            won_RI[at], fair_RI[at] = stakes((ours - theirs)[:size], told, total)
+        found.append(crossings(won_RI, fair_RI, ALPHA, PREDICTED_BETS))
+    return np.concatenate(found)
 
 
 def predicted_error(size: int, flips: float, kept: float, count: int) -> float:
     """How often a population exactly at the null is claimed to be above it, at any look."""
-    difference_I, prediction_I = population(size, flips, -flips / 2, kept)
-    chance, wrong, total = np.random.default_rng(31), 0, float(prediction_I.sum())
-    for _ in range(count):
-        order = chance.permutation(size)
-        seen = Predicted(prediction_I[order], total, size)
-        wrong += predicted_evidence(difference_I[order], seen, float(difference_I.mean())) >= -np.log(ALPHA)
-    return wrong / count
+    scores = population(size, flips, -flips / 2, kept)
+    total = float(np.round((scores[0] - scores[2]).sum()))
+    return float((predicted_crossings(scores, total, count, np.random.default_rng(31)) >= 0).mean())
 
 
 PREDICTED: dict[str, Callable[[int], float]] = {
@@ -169,20 +217,11 @@ PREDICTED: dict[str, Callable[[int], float]] = {
 
 def predicted_items(flips: float, count: int) -> float:
     """Mean items to NON_INFERIOR at 2 points, of MMLU's, with a predictor of correlation about .9."""
-    difference_I, prediction_I = population(MMLU, flips, 0.0, 0.89)
-    chance, total, needed = np.random.default_rng(37), float(prediction_I.sum()), []
-    null = float(np.floor(-0.02 * MMLU + 1e-9))
-    for _ in range(count):
-        order = chance.permutation(MMLU)
-        for size in (1_500, 6_000, MMLU):
-            part = order[:size]
-            over = predicted_path(difference_I[part], Predicted(prediction_I[part], total, MMLU), null) >= -np.log(
-                ALPHA
-            )
-            if over.any():
-                needed.append(int(over.argmax()))
-                break
-    return float(np.mean(needed))
+    scores = population(MMLU, flips, 0.0, 0.89)
+    null, seen = float(np.floor(-0.02 * MMLU + 1e-9)), 5_000
+    found = predicted_crossings(scores, null, count, np.random.default_rng(37), seen)
+    assert (found >= 0).mean() > 0.999, "an order that needs more than 5,000 items"
+    return float(np.where(found < 0, seen, found).mean())
 
 
 def best_of_32(count: int) -> dict[str, float]:

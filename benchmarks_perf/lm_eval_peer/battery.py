@@ -19,6 +19,7 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
+from shots import without_markers
 
 TASKS = Path(lm_eval.__file__).parent / "tasks"
 SEED = 1234  # the harness's default for drawing shots
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--score", action="store_true", help="ask the model too; else its arguments are not looked at")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines")
     arguments = parser.parse_args()
+    without_markers()
     tasks = configurations(arguments.rows)
     found = scored(tasks, load(arguments, HFLM), arguments.batch_size) if arguments.score else asked(tasks)
     with arguments.out.open("w", encoding="utf-8") as out:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from parity.core.refs import ModelRef
     from parity.engines.open import EngineOptions, open_engine
     from parity.errors import ParityError
+    from parity.measurement.asking import Asking
     from parity.measurement.comparison import compared
-    from parity.measurement.measure import MeasureSpec, measure
+    from parity.measurement.measure import MeasureSpec, Stopping, measure
     from parity.measurement.records import read_record
     from parity.measurement.results import Measurement
+    from parity.measurement.selecting import SelectSpec, select
     from parity.models.fit import FitSpec, fit
     from parity.models.hub import pull
     from parity.models.inspection import inspect
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from parity.workflows.sweeps import sweep
 
 _HOMES = {
+    "Asking": "parity.measurement.asking",
     "EngineOptions": "parity.engines.open",
     "FitSpec": "parity.models.fit",
     "Gap": "parity.core.gaps",
@@ -42,6 +45,8 @@ _HOMES = {
     "Plan": "parity.tuning.recipe",
     "Recipe": "parity.tuning.recipe",
     "QuantizeSpec": "parity.quantization.quantize",
+    "SelectSpec": "parity.measurement.selecting",
+    "Stopping": "parity.measurement.measure",
     "Verdict": "parity.core.gaps",
     "Workspace": "parity.store",
     "compared": "parity.measurement.comparison",
@@ -56,11 +61,13 @@ _HOMES = {
     "pull": "parity.models.hub",
     "quantize": "parity.quantization.quantize",
     "read_record": "parity.measurement.records",
+    "select": "parity.measurement.selecting",
     "sweep": "parity.workflows.sweeps",
     "tune": "parity.tuning.tune",
 }
 
 __all__ = [
+    "Asking",
     "EngineOptions",
     "FitSpec",
     "Gap",
@@ -71,6 +78,8 @@ __all__ = [
     "Plan",
     "QuantizeSpec",
     "Recipe",
+    "SelectSpec",
+    "Stopping",
     "Verdict",
     "Workspace",
     "compared",
@@ -85,6 +94,7 @@ __all__ = [
     "pull",
     "quantize",
     "read_record",
+    "select",
     "sweep",
     "tune",
 ]

@@ -64,8 +64,9 @@ def test_checks_find_what_is_wrong(tmp_path):
         replace(whole, default_protocol="q"),
         replace(whole, protocols={"p": replace(good, version="")}),
         replace(whole, protocols={"p": forgetful}),
+        replace(whole, protocols={"p": replace(good, asks=lambda _: False)}),
     )
     for benchmark in broken:
         with pytest.raises(AssertionError):
             run_benchmark_checks(benchmark)
-    assert len(BENCHMARK_CHECKS) == 7
+    assert len(BENCHMARK_CHECKS) == 8

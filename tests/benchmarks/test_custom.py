@@ -120,7 +120,7 @@ ONE = [{"id": "1", "question": "Q", "answer": "A"}]
         (ONE * 2, 'mark = "exact"', ["id '1' is in rows 1 and 2"]),
         ([{**CHOICE[0], "answer": "C"}], 'mark = "choice"', ["neither a letter up to B nor an option"]),
         ([{**CHOICE[0], "options": ["x", "x"]}], 'mark = "choice"', ["two options are the same"]),
-        ([{**CHOICE[0], "options": ["x"]}], 'mark = "choice"', ["1 options"]),
+        ([{**CHOICE[0], "options": ["x"]}], 'mark = "choice"', ["no JSON list of options"]),
     ],
 )
 def test_what_is_wrong_is_said(bench, rows, toml, messages):

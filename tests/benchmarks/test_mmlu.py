@@ -91,6 +91,9 @@ def made_up(count=3):
 def test_made_up_rows_make_a_benchmark_of_the_same_form():
     benchmark = assemble(made_up(), verify=False)
     request = benchmark.protocol("lm-eval").request(benchmark.items[0])
+    # Four letters of which the most likely wins: log p itself is not asked for, in turns neither.
+    assert request.compared
+    assert benchmark.protocol("original").request(benchmark.items[0], chat=True).compared
     assert request.prompt.text.endswith("0 Which?\nA. one\nB. two\nC. three\nD. four\nAnswer:")
     assert request.prompt.text.count("Answer: B\n\n") == 5
     assert request.continuations == (" A", " B", " C", " D")

@@ -1,11 +1,15 @@
 """`parity measure` with local weights: what was computed, and how, is on the page, in the JSON and in the history."""
 
 import json
+import shutil
 
 import pytest
 
 from parity.cli import main
 from parity.engines.torch import engine as torch_engine
+from parity.measurement import accounting
+from parity.measurement.accounting import WorkLog
+from parity.store import Workspace
 from parity.testing.families import family_folder
 from parity.testing.folders import trained_tokenizer
 
@@ -47,6 +51,33 @@ def test_what_was_computed_is_kept_with_the_run(said):
     shown = said("show", first["run"])
     assert [again[key] for key in WORK] == [shown[key] for key in WORK] == [first[key] for key in WORK]
     assert f"{first['tokens_computed']:,} tokens computed" in said("show", first["run"], json_=False)
+
+
+class Killed(BaseException):
+    """Nothing after it is written: what is kept is what was kept before."""
+
+
+def test_a_call_that_was_killed_is_in_the_account(said, tmp_path, monkeypatch):
+    (whole,) = said("measure")["models"]
+    shutil.rmtree(tmp_path / "w")
+    note, put = WorkLog.note, Workspace.put_answer
+    answered = []
+
+    def put_a_few(workspace, *arguments):
+        if len(answered) == 25:
+            raise Killed
+        answered.append(arguments)
+        put(workspace, *arguments)
+
+    monkeypatch.setattr(accounting, "_NOTED_EVERY_S", 0)
+    with monkeypatch.context() as killed:
+        killed.setattr(Workspace, "put_answer", put_a_few)
+        killed.setattr(WorkLog, "note", lambda self, at_once=False: None if at_once else note(self))
+        with pytest.raises(Killed):
+            said("measure")
+    (found,) = said("measure")["models"]
+    assert found["tokens_requested"] == whole["tokens_requested"]
+    assert whole["tokens_floor"] < found["tokens_floor"] == found["tokens_computed"] < 2 * whole["tokens_floor"]
 
 
 def test_a_model_that_is_computed_plainly_is_said_to_be(said, monkeypatch):

@@ -50,6 +50,11 @@ def test_what_does_not_fit_is_said(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_the_items_of_a_published_benchmark_are_known_without_its_files(capsys):
+    code, found = planned(capsys, "-b", "arc_challenge", "--margin", "0.02", "--flips", "0.06")
+    assert (code, found["items_available"]) == (0, 1172)
+
+
 def test_cost_is_of_the_items_needed(tmp_path, capsys):
     (tmp_path / "items.jsonl").write_text(
         "".join(

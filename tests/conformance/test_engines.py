@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from parity.core.outputs import Delta, Generation, Loglikelihoods
+from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
 from parity.core.refs import ModelRef
 from parity.engines.dummy import DummyEngine
 from parity.engines.open import EngineOptions, open_engine
@@ -90,3 +91,14 @@ FAULTS = ["omits", "repeats", "keeps the stop string", "drifts", "hides the cut"
 def test_a_fault_is_found(fault):
     with pytest.raises((NotConforming, ValueError)):
         check_engine(Liar(fault))
+
+
+def test_recorded_log_likelihoods_serve_where_options_are_compared_and_not_the_other_way(tmp_path):
+    asked = Loglikelihood(RequestId("a"), TextPrompt("Q"), (" A", " B"))
+    for first, then, served in ((False, True, True), (True, False, False)):
+        recording = RecordingEngine(open_engine(ModelRef.parse("dummy:")), tmp_path / f"{first}.jsonl")
+        list(recording.answer([replace(asked, compared=first)]))
+        recording.close()
+        replay = open_engine(ModelRef.parse(f"replay:{tmp_path / f'{first}.jsonl'}"))
+        ((_, output),) = replay.answer([replace(asked, compared=then)])
+        assert isinstance(output, Loglikelihoods) == served

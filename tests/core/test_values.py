@@ -20,6 +20,7 @@ def test_a_score_lies_in_the_unit_interval(value):
     [
         Generation("B\n", "stop", Usage(5, 1, 2, 1), 0.25),
         Loglikelihoods((-1.5, float("-inf")), (1, 3), Usage(4, 4), 0.1),
+        Loglikelihoods((-0.5, -0.9), (1, 1), relative=True),
         Failure(FailureKind.CONTEXT_EXCEEDED, "too long"),
     ],
 )
@@ -30,6 +31,11 @@ def test_outputs_survive_being_written_down(output):
 def test_a_nan_survives_too():
     values = decode_output(encode_output(Loglikelihoods((float("nan"),), (1,)))).values
     assert values[0] != values[0]
+
+
+def test_log_likelihoods_kept_before_there_were_relative_ones_are_whole():
+    kept = '{"type": "Loglikelihoods", "values": [-1.5], "tokens": [1], "usage": {}, "latency_s": 0.0}'
+    assert decode_output(kept) == Loglikelihoods((-1.5,), (1,), relative=False)
 
 
 def test_a_broken_output_is_refused():
@@ -45,6 +51,7 @@ def test_everything_that_changes_an_answer_changes_the_fingerprint():
         Loglikelihood(RequestId("a"), TextPrompt("Q"), (" B", " A")),
         Loglikelihood(RequestId("a"), TextPrompt("Q"), (" A", " B"), Fit("truncate")),
         Loglikelihood(RequestId("a"), TextPrompt("Q"), (" A", " B"), contexts=(" c", " d")),
+        Loglikelihood(RequestId("a"), TextPrompt("Q"), (" A", " B"), compared=True),
         Generate(RequestId("a"), TextPrompt("Q"), Sampling(5)),
         Generate(RequestId("a"), TextPrompt("Q"), Sampling(5, stop=("\n",))),
     ]

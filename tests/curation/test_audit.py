@@ -10,6 +10,7 @@ from parity.curation.audit import Audit, audited
 from parity.curation.labels import Labeller
 from parity.curation.readings import Fault
 from parity.errors import DataError
+from parity.reporting.data import Seen, seen_text
 from parity.testing.folders import trained_tokenizer
 
 
@@ -60,6 +61,23 @@ def test_of_a_pair_both_endings_stay_or_none(labeller):
     assert found.counts["dropped"] == 1
 
 
+def test_a_row_counts_once_for_a_fault_and_every_kind_of_reason_is_named(labeller):
+    long = (Turn("assistant", "hello there " * 50),), (Turn("assistant", "hello there " * 51),)
+    pair = PreferencePair((Turn("user", "x"),), *long)
+    found = Audit()
+    list(audited([pair, *[Example((Turn("user", str(at)),)) for at in range(5)]], labeller, 40, found, "truncate"))
+    assert found.counts["truncated"] == 1
+    with pytest.raises(DataError) as caught:
+        found.require()
+    for words in ("truncated: cut to 40 tokens", "empty-mask: no turn of the assistant's", "and 2 more"):
+        assert words in str(caught.value)
+
+
+def test_rows_do_not_steer_the_terminal_they_are_shown_on():
+    shown = seen_text(Seen("id", "chosen", 3, (("a\x1b[31mb\x9b\tc\n", False), ("d", True)))).plain
+    assert shown == "id, chosen, 3 tokens\na\u241b[31mb\ufffd\tc\n»d«\n"
+
+
 def test_no_rows_are_not_enough(labeller):
     with pytest.raises(DataError, match="no row"):
         Audit().require()
@@ -75,4 +93,7 @@ def test_the_command_fails_closed(tmp_path, capsys):
     assert (found["faults"]["template-mismatch"], found["passed"]) == (1, False)
     assert found["ids"]["template-mismatch"] == [CALLING.id]
     assert main(["data", "audit", str(rows), str(model), "--budget", "1"]) == 0
-    assert "»fine<|im_end|>«" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "»fine<|im_end|>«" in printed
+    assert "Passed: 1 faulty rows, the budget is 1." in printed
+    assert f"template-mismatch: turn 2: the template drops tool calls or their results ({CALLING.id[:16]})" in printed

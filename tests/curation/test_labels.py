@@ -1,5 +1,7 @@
 """Labels: exactly what the model must emit is trained, and what cannot be proved is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from parity.core.examples import Example, Passage, PreferencePair, RatedAnswer, ToolCall, Turn, compact
@@ -81,6 +83,17 @@ def test_every_answer_and_its_end_is_trained_and_nothing_else(labelled, tokenize
     labels = one.labels
     assert [label for label in labels if label != IGNORED] == [i for a, b in one.trained for i in one.ids[a:b]]
     assert len(labels) == len(one.ids)
+
+
+def test_turns_that_are_not_to_be_learned_are_read_only(labelled, tokenizer):
+    whole = chat("how are you?", "bad answer", "and now?", "hello", "bye", "worse")
+    (one,) = labelled(replace(whole, untrained=(1, 5)))
+    assert trained(tokenizer, [one]) == [["hello<|im_end|>"]]
+    assert "bad answer" in tokenizer.decode(one.ids)
+    assert labelled(replace(whole, untrained=(1, 3, 5))).fault is Fault.EMPTY_MASK
+    # Where the template forgets earlier thoughts, the answer is in the text where it stands as it must be emitted.
+    (one,) = labelled(replace(whole, untrained=(1, 5)), FORGETFUL)
+    assert trained(tokenizer, [one]) == [["<think></think>hello<|im_end|>"]]
 
 
 def test_the_prompt_is_exactly_what_the_engine_sends(tokenizer):

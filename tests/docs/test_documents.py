@@ -79,7 +79,17 @@ def test_every_verb_has_its_page():
     from parity.cli.app import VERBS
 
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
-    assert set(VERBS) <= pages
+    assert {verb for verbs in VERBS.values() for verb in verbs} <= pages
+
+
+def test_every_verb_has_its_line_in_the_help(capsys):
+    from parity.cli import main
+    from parity.cli.app import VERBS
+
+    main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for verb in (verb for verbs in VERBS.values() for verb in verbs):
+        assert any(re.match(rf"│ {verb} +\w+\W+\w+", line) for line in lines), verb
 
 
 def test_links_between_documents_lead_somewhere():

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,8 @@ def some(chance, count):
         context = context + [chance.randrange(3) for _ in range(chance.choice([0, 0, 1, 5]))]
         options = [[chance.randrange(3) for _ in range(chance.randint(1, 4))] for _ in range(chance.randint(1, 4))]
         found.append(Encoded(tuple(context), tuple(map(tuple, options))))
+        if chance.random() < 0.5:
+            found[-1] = replace(found[-1], continuations=((7,), (chance.randrange(300),), (9,)), compared=True)
     return found
 
 

@@ -1,12 +1,16 @@
 """Scoring along a walk: exact, complete, each token once; whatever is shared, however it is cut, in any order."""
 
 import contextlib
+import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM
 
 from parity.core.outputs import Failure
@@ -106,6 +110,90 @@ def test_a_walk_computes_each_node_of_the_prefix_tree_once(seed, most):
     for piece in pieces:  # what lies on the path before a piece is what its row begins with
         assert path[: piece.begin] == piece.row.ids[: piece.begin].tolist()
         path[piece.begin :] = piece.row.ids[piece.begin : piece.end].tolist()
+
+
+def compared_or_not(chance, count):
+    """Requests to be compared and not, of single tokens and of several, also after the same context."""
+    found = []
+    for entry in some(chance, count):
+        letters = tuple((token,) for token in chance.sample(range(200), chance.randint(2, 5)))
+        found += [replace(entry, compared=True), replace(entry, continuations=letters, compared=True)]
+        found += [replace(entry, continuations=letters)]
+    return found
+
+
+def check_differences(model, encoded, found, tolerance):
+    for index, entry in enumerate(encoded):
+        expected, values = plain(model, entry), found[index].values
+        assert found[index].relative == entry.needs_few_logits
+        if found[index].relative:
+            assert sum(map(math.exp, values)) == pytest.approx(1)
+            expected = [value - expected[0] for value in expected]
+            values = [value - values[0] for value in values]
+        assert values == pytest.approx(expected, abs=tolerance)
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shape of everything that is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        self.shapes |= {tuple(leaf.shape) for leaf in tree_leaves(found) if isinstance(leaf, torch.Tensor)}
+        return found
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_options_that_are_compared_take_their_own_rows_of_the_output_matrix(folders, name):
+    model = load(folders[name], dtype=torch.float64)
+    encoded = compared_or_not(random.Random(3), 4)
+    few = [entry for entry in encoded if entry.needs_few_logits]
+    whole = [entry for entry in encoded if not entry.needs_few_logits]
+    positions = {
+        (*entry.context, *rest[:at]) for entry in whole for rest in entry.continuations for at in range(len(rest))
+    }
+    check_differences(model, encoded, score(model, encoded, 19)[0], EXACT[name])
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    _, work = score(model, encoded, 1000)
+    assert work.logits == sum(len(entry.continuations) for entry in few) + vocabulary * len(positions)
+    for asked, expected in ((few, False), (whole, True)):
+        with Shapes() as made:
+            score(model, asked, 19)
+        assert made.shapes
+        assert any(vocabulary in shape for shape in made.shapes) == expected
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 4), pass_tokens=st.integers(1, 90))
+def test_any_mixture_of_compared_and_not_has_the_plain_differences(model, seed, count, pass_tokens):
+    chance = random.Random(seed)
+    encoded = compared_or_not(chance, count)
+    chance.shuffle(encoded)
+    check_differences(model, encoded, score(model, encoded, pass_tokens)[0], 1e-10)
+
+
+class Scaled(torch.nn.Linear):
+    def forward(self, hidden):
+        return 3 * super().forward(hidden)
+
+
+@pytest.mark.parametrize("kind", [torch.nn.Linear, Scaled])
+def test_a_bias_counts_and_a_matrix_of_another_kind_is_taken_whole(folders, kind):
+    model = load(folders["llama-2"], dtype=torch.float64)
+    weight = model.lm_head.weight
+    model.lm_head = kind(weight.shape[1], weight.shape[0], dtype=torch.float64)
+    model.lm_head.bias.data.normal_()
+    encoded = compared_or_not(random.Random(4), 3)
+    found, _ = score(model, encoded)
+    if kind is torch.nn.Linear:
+        check_differences(model, encoded, found, 1e-10)
+        return
+    for index, entry in enumerate(encoded):
+        assert not found[index].relative
+        assert found[index].values == pytest.approx(plain(model, entry), abs=1e-10)
 
 
 def test_windows_shorter_than_the_prefix_are_kept(folders):

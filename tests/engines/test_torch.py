@@ -1,5 +1,7 @@
 """The torch engine against transformers' own numbers, on one tiny Llama."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -43,6 +45,24 @@ def test_log_likelihoods_equal_one_plain_forward_each(engine, folder):
             logprobs = torch.log_softmax(model(torch.tensor([whole])).logits[0].detach().double(), -1)
             expected = sum(float(logprobs[at - 1, whole[at]]) for at in range(len(context), len(whole)))
             assert value == pytest.approx(expected, abs=2e-5)
+
+
+def test_options_that_are_compared_are_chosen_as_log_likelihoods_would(engine):
+    options = {"single": (" was", " and", " to"), "several": (" was", " there was"), "one": (" was",)}
+    requests = [
+        Loglikelihood(RequestId(f"{text}/{name}"), TextPrompt(text), options[name])
+        for text in [*PROMPTS, "Once upon a t", "One day, "]  # the last two merge with, or lend their space to, options
+        for name in options
+    ]
+    whole = ask(engine, *requests)
+    found = ask(engine, *(replace(request, compared=True) for request in requests))
+    for request in requests:
+        one, other = whole[request.id], found[request.id]
+        assert not one.relative
+        assert other.relative == (set(one.tokens) == {1} and len(one.tokens) > 1)
+        apart = [value - one.values[0] + other.values[0] for value in one.values]
+        assert apart == pytest.approx(other.values, abs=2e-5)
+    assert {found[request.id].relative for request in requests} == {True, False}
 
 
 def test_a_batch_equals_one_alone_and_a_stream(engine):
@@ -90,7 +110,11 @@ def test_a_context_of_its_own_stands_before_each_continuation(engine):
     contexts, rest = ("Tim had a dog", "Tim had a cat and a ball"), (" and was glad.", " and was glad.")
     whole = Loglikelihood(RequestId("w"), TextPrompt(""), rest, contexts=contexts)
     plain = Loglikelihood(RequestId("p"), TextPrompt("Tim had"), (" a ball",))
+    # Compared or not: each is scored after a context of its own, where no other option is.
+    compared = ask(engine, replace(whole, compared=True))[RequestId("w")]
+    assert not compared.relative
     found = ask(engine, whole, plain)
+    assert compared.values == pytest.approx(found[RequestId("w")].values, abs=2e-5)
     alone = [
         ask(engine, Loglikelihood(RequestId("a"), TextPrompt(context), (option,)))[RequestId("a")].values[0]
         for context, option in zip(contexts, rest, strict=True)

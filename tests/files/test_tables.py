@@ -39,6 +39,7 @@ def test_subject_and_row_name_an_item(tmp_path):
         ("a.csv", "item,score\n", "no rows"),
         ("a.jsonl", "{]\n", "line 1, is not JSON"),
         ("a.jsonl", "[1]\n", "not a JSON object"),
+        ("a.jsonl.gz", '{"id": 1}\n\n' + "[" * 100_000, "line 3, is not JSON"),
     ],
 )
 def test_defects_are_named(tmp_path, name, text, message):

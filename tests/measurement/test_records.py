@@ -65,7 +65,10 @@ def test_sample_logs_that_contradict_themselves_or_are_cut_off(tmp_path):
     with pytest.raises(DataError, match="two different scores"):
         read_record(str(log))
     log.write_text(sample(0, 1.0)[:-5])
-    with pytest.raises(DataError, match="line 1, is no lm-evaluation-harness sample"):
+    with pytest.raises(DataError, match="line 1, is not JSON"):
+        read_record(str(log))
+    log.write_text(sample(0, 1.0) + "\n" + json.dumps({"metrics": ["acc"]}))
+    with pytest.raises(DataError, match="line 2, is no lm-evaluation-harness sample"):
         read_record(str(log))
     log.write_text(json.dumps({"doc_id": 0}))
     with pytest.raises(DataError, match="has no metric"):

@@ -14,7 +14,7 @@ from parity.core.runs import Marked
 from parity.core.scores import Score
 from parity.engines import open as open_module
 from parity.engines.open import EngineOptions, Engines, open_engine
-from parity.measurement.measure import MeasureSpec, measure
+from parity.measurement.measure import MeasureSpec, Stopping, measure
 from parity.measurement.stopping import StoppingRule, compare_anytime, looks, order_of_asking, rule_for, verdict_so_far
 from parity.store import Workspace
 
@@ -31,7 +31,8 @@ def bench(tmp_path):
 def run(bench, folder, candidate, incumbent, **settings):
     workspace = Workspace(folder)
     try:
-        spec = MeasureSpec((ModelRef.parse(candidate),), ModelRef.parse(incumbent), until_verdict=True, **settings)
+        stopping = Stopping(True, **{key: settings.pop(key) for key in ("estimand", "forecasts") if key in settings})
+        spec = MeasureSpec((ModelRef.parse(candidate),), ModelRef.parse(incumbent), stopping=stopping, **settings)
         return measure(spec, open_benchmark(bench), workspace)
     finally:
         workspace.close()
@@ -80,7 +81,7 @@ def test_about_future_items_nothing_is_certain(bench, tmp_path):
 def test_every_candidate_gets_its_verdict(bench, tmp_path):
     workspace = Workspace(tmp_path / "w")
     models = tuple(map(ModelRef.parse, ("dummy:letter=B", "dummy:letter=A")))
-    spec = MeasureSpec(models, ModelRef.parse("dummy:seed=5"), margin=0.1, until_verdict=True)
+    spec = MeasureSpec(models, ModelRef.parse("dummy:seed=5"), margin=0.1, stopping=Stopping(until_verdict=True))
     found = measure(spec, open_benchmark(bench), workspace)
     workspace.close()
     assert Verdict.INCONCLUSIVE not in [comparison.gap.verdict for comparison in found.comparisons]
@@ -141,7 +142,7 @@ def test_an_earlier_run_spares_items_and_keeps_the_guarantee(bench, tmp_path):
     )
     plain = run(bench, tmp_path / "v", "dummy:seed=1", "dummy:seed=2", margin=0.05)
     log = tmp_path / "asked"
-    found = run(bench, tmp_path / "u", f"dummy:seed=1,log={log}", "dummy:seed=2", margin=0.05, forecast=marks)
+    found = run(bench, tmp_path / "u", f"dummy:seed=1,log={log}", "dummy:seed=2", margin=0.05, forecasts=(marks,))
     gap = found.comparisons[0].gap
     assert len(early) == 1000
     assert gap.verdict is not Verdict.INCONCLUSIVE
@@ -151,11 +152,10 @@ def test_an_earlier_run_spares_items_and_keeps_the_guarantee(bench, tmp_path):
 
 
 def test_a_predictor_that_knows_nothing_claims_nothing_more():
-    items = [Item(f"i{at}", "?", ("A",)) for at in range(400)]
-    names = [item.id for item in items]
+    names = [f"i{at}" for at in range(400)]
     right = dict.fromkeys(names, 1.0)
     wrong = dict.fromkeys(names[:40], 0.0)
-    rule = StoppingRule(0.05, 0.05, 400, forecast=dict.fromkeys(names, 1.0)).informed(items, right)
+    rule = StoppingRule(0.05, 0.05, 400, forecasts=(dict.fromkeys(names, 1.0),), incumbent=right)
     assert verdict_so_far(names, {**right, **wrong}, right, rule) is Verdict.INFERIOR
     assert compare_anytime(names, {**right, **wrong}, right, rule).gap == pytest.approx(-0.1)
     torn = {**right, **dict.fromkeys(names[::8], None)}

@@ -98,5 +98,5 @@ def test_nonsense_is_refused(differences, alpha, size, message):
 
 
 def test_one_mixture_for_all():
-    assert (BETS[0], BETS[-1]) == (pytest.approx(0.04), pytest.approx(0.6))
+    assert (BETS[0], BETS[-1]) == (pytest.approx(0.05), pytest.approx(0.7))
     assert anytime_bounds([], [], 0.05, 10).low == -1

@@ -170,9 +170,10 @@ def test_a_workspace_from_before_draws_is_brought_up_to_date(workspace, tmp_path
 def test_what_calls_computed_for_a_run_is_added_up(workspace, tmp_path):
     workspace.begin_run(KEY, 1)
     assert workspace.account(KEY.run_id).work is None
-    workspace.put_work(KEY.run_id, TokenWork(10, 5, 4, 2e9, 1.0, 0.5))
-    workspace.put_work("another", TokenWork(1, 1, 1))
-    workspace.put_work(KEY.run_id, TokenWork(30, 7, 7, 1e9, 3.0, 2.5))
+    workspace.put_work(None, KEY.run_id, TokenWork(10, 5, 4, 2e9, 1.0, 0.5))
+    workspace.put_work(None, "another", TokenWork(1, 1, 1))
+    call = workspace.put_work(None, KEY.run_id, TokenWork(20, 6, 6, 1e8, 2.0, 1.5))
+    assert workspace.put_work(call, KEY.run_id, TokenWork(30, 7, 7, 1e9, 3.0, 2.5)) == call  # the same, further on
     work = workspace.account(KEY.run_id).work
     assert work == TokenWork(40, 12, 11, 3e9, 4.0, 3.0)
     assert work.matrix_share == 0.75
@@ -187,5 +188,5 @@ def test_a_workspace_from_before_work_was_kept_is_brought_up_to_date(workspace, 
     raw.close()
     again = Workspace(tmp_path / "w")
     assert again.account(KEY.run_id).work is None
-    again.put_work(KEY.run_id, TokenWork(1, 1, 1))
+    again.put_work(None, KEY.run_id, TokenWork(1, 1, 1))
     again.close()

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from parity.errors import DataError, ModelError
 from parity.testing.families import family_folder
-from parity.tuning.diff import diff, is_refusal
+from parity.tuning.diff import diff
 from parity.tuning.loading import load
 from parity.tuning.loss import next_token_loss
 from parity.tuning.merging import merge
@@ -113,12 +113,6 @@ def test_diff_tells_what_moved_and_what_is_said(planned, base, tmp_path):
     assert found.asked == 4
     assert found.changed
     assert not list(done.out.parent.glob(".diff.*"))
-
-
-def test_refusals_are_seen():
-    refused = ("I'm sorry, but no.", "I cannot help with that.", "As an AI, I do not", "I can\u2019t do that")
-    assert all(map(is_refusal, refused))
-    assert not any(map(is_refusal, ("You can't miss it.", "Sorry for the delay. It is 7.", "The sum is 7.")))
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ measurements; one comparison uses one protocol.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
@@ -38,6 +38,9 @@ class Protocol:
     `sampling` is None for log-likelihood protocols, whose `continuations` are compared instead, each after its own of
     the `contexts` where the options stand in the prompt; `weigh` marks their log-likelihoods (the most likely wins if
     not given), `read` marks what is written. `version` changes with anything that changes a prompt or a mark.
+    Letters of which the most likely wins are asked to be compared only: no engine has to normalise for them.
+    `system` is said before the prompt: as a system message in turns, as a paragraph otherwise. `asks` says which items
+    it asks, all if not given.
     """
 
     name: str
@@ -49,6 +52,13 @@ class Protocol:
     fit: Fit | None = None
     contexts: Callable[[Item], tuple[str, ...]] | None = None
     weigh: Callable[[tuple[float, ...], Item], Mark] | None = None
+    system: Callable[[Item], str] | None = None
+    asks: Callable[[Item], bool] | None = None
+
+    @property
+    def unmarked(self) -> bool:
+        """Whether answers are only kept, for a judge or a person to mark."""
+        return self.sampling is not None and self.read is None
 
     @property
     def kind(self) -> RequestKind:
@@ -64,7 +74,11 @@ class Protocol:
         fit = self.fit or fit or Fit()
         asked = RequestId(item.id, draw)
         text = self.prompt(item)
-        prompt = ChatPrompt((Message("user", text.text),)) if chat else text
+        said = self.system(item) if self.system else ""
+        if said and not chat:
+            text = replace(text, preamble=f"{said}\n\n{text.preamble}")
+        turns = (*([Message("system", said)] if said else []), Message("user", text.text))
+        prompt = ChatPrompt(turns) if chat else text
         if self.sampling is not None:
             return Generate(asked, prompt, drawing.of(self.sampling) if drawing else self.sampling, fit)
         assert self.continuations is not None
@@ -75,7 +89,9 @@ class Protocol:
                     f"{self.name!r} cannot be asked in turns: its options go on from the prompt.", _NO_CHAT
                 )
             return Loglikelihood(asked, text, options, fit, self.contexts(item))
-        return Loglikelihood(asked, prompt, tuple(map(str.lstrip, options)) if chat else options, fit)
+        compared = self.weigh is None and tuple(map(str.strip, options)) == item.letters
+        options = tuple(map(str.lstrip, options)) if chat else options
+        return Loglikelihood(asked, prompt, options, fit, compared=compared)
 
     def marks(self, answered: Iterable[tuple[Item, Output]], on_progress: Progress | None = None) -> Marking:
         """What answers are worth; those that have to be run are run together, several at a time.
@@ -96,8 +112,8 @@ class Protocol:
             if self.weigh is not None:
                 return self.weigh(output.values, item)
             return most_likely(output.values, item.letters, item.targets)
-        if isinstance(output, Generation) and self.read is not None:
-            return self.read(output.text, item)
+        if isinstance(output, Generation) and self.sampling is not None:
+            return self.read(output.text, item) if self.read else Unscored(UnscoredReason.UNJUDGED, "nobody marks it")
         return Unscored(UnscoredReason.FAILED, f"a {type(output).__name__} where the protocol expects a {self.kind}")
 
 
@@ -137,6 +153,10 @@ class Benchmark:
         if name not in self.protocols:
             raise UsageError(f"{self.name} has no protocol {name!r}.", did_you_mean(name, list(self.protocols)))
         return self.protocols[name]
+
+    def items_of(self, protocol: Protocol) -> tuple[Item, ...]:
+        """The items that a protocol asks."""
+        return tuple(item for item in self.items if protocol.asks is None or protocol.asks(item))
 
     def only(self, wanted: tuple[Tag, ...]) -> "Benchmark":
         """The items with any of the wanted tags.

@@ -16,11 +16,13 @@ from pathlib import Path
 
 from parity.benchmarks.base import Benchmark, Protocol
 from parity.benchmarks.choices import HARNESS, named, version_of
-from parity.benchmarks.rows import Row, Source, read_all, rows_of, text_of
+from parity.benchmarks.rows import Row, Source, read_all, rows_of
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Sampling, TextPrompt
 from parity.core.scores import Mark, Score
+from parity.errors import DataError
+from parity.files import read_text
 from parity.marking import exact
 from parity.marking.extraction import Extraction
 
@@ -108,7 +110,7 @@ def _examples(folder: Path | None, task: str) -> Examples | None:
     if folder is None or not folder.is_dir():
         return None
     path = folder / "cot-prompts" / f"{task}.txt"
-    return read_examples(text_of(path)) if path.is_file() else None
+    return read_examples(read_text(path, "file of worked examples", DataError)) if path.is_file() else None
 
 
 def _told(reasoning: str) -> str:

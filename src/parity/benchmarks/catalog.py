@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from parity.benchmarks.base import Benchmark
 from parity.core.items import Tag
-from parity.errors import UsageError, did_you_mean
+from parity.errors import DataError, UsageError, did_you_mean
 
 Loader = Callable[[Path | None, tuple[str, ...]], Benchmark]
 MULTIPL_E = "multipl-e-"
@@ -26,7 +27,7 @@ MULTIPL_E = "multipl-e-"
 class Entry:
     """A benchmark as the catalog has it. Counts are of the published edition by its default protocol; `prompt_tokens`
     (a quarter of the text's bytes) and `answer_tokens` (every answer at its full length) are None where its data were
-    not at hand to count. `hub`: it can be fetched, else it needs --data."""
+    not at hand to count. `hub`: it can be fetched, else it needs --data. `problems`: reads problems of code."""
 
     name: str
     items: int | None
@@ -37,6 +38,7 @@ class Entry:
     source: str
     hub: bool
     load: str = ""
+    problems: str = ""
 
 
 @cache
@@ -70,10 +72,10 @@ def loader(name: str) -> Loader:
 
     Raises:
         UsageError: unknown name.
+        DataError: another package's cannot be imported.
     """
     if name in catalog():
-        module, _, function = catalog()[name].load.partition(":")
-        found: Loader = getattr(import_module(f"parity.benchmarks.{module}"), function)
+        found: Loader = named(catalog()[name].load)
         return found
     if name.startswith(MULTIPL_E):
         from parity.benchmarks import multipl_e
@@ -81,12 +83,41 @@ def loader(name: str) -> Loader:
         return partial(multipl_e.load, name.removeprefix(MULTIPL_E))  # it says what a language would need
     for entry in entry_points(group="parity.benchmarks"):
         if entry.name == name:
-            other: Loader = entry.load()
-            return other
+            return _plugin(entry)
     raise UsageError(
         f"Unknown benchmark {name!r}.",
         did_you_mean(name, [*catalog(), *plugins()]) + " One of your own is named by its .toml file.",
     )
+
+
+def _plugin(entry: EntryPoint) -> Loader:
+    """The loader that another package brings, held to what it promises.
+
+    Raises:
+        DataError: it cannot be imported; when called: it gives no benchmark.
+    """
+    whose = f"{entry.name!r} of {entry.dist.name if entry.dist else 'an unknown package'} ({entry.value})"
+    try:
+        load = entry.load()
+    except Exception as error:
+        raise DataError(f"Benchmark {whose} cannot be imported: {error!r}.", "Ask those who made it.") from error
+
+    def checked(folder: Path | None, subjects: tuple[str, ...]) -> Benchmark:
+        found = load(folder, subjects)
+        if not isinstance(found, Benchmark):
+            raise DataError(
+                f"Benchmark {whose} gave a {type(found).__name__}, no Benchmark.",
+                "An entry point is a function (folder or None, subjects) -> parity.benchmarks.base.Benchmark.",
+            )
+        return found
+
+    return checked
+
+
+def named(target: str) -> Any:
+    """What a column of the catalog names: `module:function` of this package."""
+    module, _, function = target.partition(":")
+    return getattr(import_module(f"parity.benchmarks.{module}"), function)
 
 
 def _custom(name: str, data: Path | None) -> Benchmark:
@@ -100,4 +131,5 @@ def _custom(name: str, data: Path | None) -> Benchmark:
 def _entry(row: dict[str, str]) -> Entry:
     items, prompt, answer = (int(row[key]) if row[key] else None for key in ("items", "prompt_tokens", "answer_tokens"))
     hub = row["hub"] == "yes"
-    return Entry(row["name"], items, row["protocol"], prompt, answer, row["licence"], row["source"], hub, row["load"])
+    told = (row["load"], row["problems"])
+    return Entry(row["name"], items, row["protocol"], prompt, answer, row["licence"], row["source"], hub, *told)

@@ -67,7 +67,7 @@ def _read_answer(problems: Mapping[str, Problem], text: str, item: Item) -> Read
     return read_answer(text, problems[item.id])
 
 
-def read_rows(folder: Path | None, names: tuple[str, ...], what: str) -> Table:
+def find_table(folder: Path | None, names: tuple[str, ...], what: str) -> Table:
     """The rows of the first of `names` that is in a folder, or of the file that was named itself.
 
     Raises:

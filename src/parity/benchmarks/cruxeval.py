@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark, Protocol
-from parity.benchmarks.code import read_rows
+from parity.benchmarks.code import find_table
 from parity.core.digests import digest
 from parity.core.items import Item
 from parity.core.prompts import Sampling, TextPrompt
@@ -63,7 +63,7 @@ def functions(folder: Path | None) -> dict[str, Function]:
     Raises:
         DataError: the file is missing or malformed.
     """
-    table = read_rows(folder, FILES, "CRUXEval")
+    table = find_table(folder, FILES, "CRUXEval")
     for column in ("id", "code", "input", "output"):
         table.require(column)
     return {

@@ -9,27 +9,26 @@ not. `letter` reads the letter a model writes. Items with options offer both, so
 weights either; they are never compared with each other. `code` runs what is written against tests (the answer), `sql`
 compares what a query returns with what the right one does on the `database`; both in the sandbox. `json` validates what
 is written by the JSON Schema in the answer column, or in `schema`. `judge` makes grading prompts of answers that
-exist (see `parity.benchmarks.judging`). Everything else a spec may say is in `CustomSpec`.
+exist (see `parity.benchmarks.judging`). `open` only has answers written, which `parity judge` compares. Everything else
+a spec may say is in `custom_spec`.
 """
 
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
-
-from pydantic import ConfigDict, NonNegativeFloat, PositiveInt
-from pydantic.dataclasses import dataclass
+from typing import TypeVar
 
 from parity.benchmarks.base import Benchmark, Protocol, read_letter, spaced_letters
-from parity.benchmarks.judging import Pair, pairwise_benchmark
+from parity.benchmarks.custom_spec import SLOT, CustomSpec, check_pin, check_spec
+from parity.benchmarks.judge_styles import Pair
+from parity.benchmarks.judging import pairwise_benchmark
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Sampling, TextPrompt
-from parity.errors import DataError, did_you_mean, listed
-from parity.files import digest_file, read_text
+from parity.errors import DataError, listed
+from parity.files import read_text
 from parity.files.specs import read_toml
 from parity.files.tables import ID_COLUMNS, Table, check_ids, read_table
 from parity.marking import exact, numeric, pattern
@@ -38,69 +37,8 @@ from parity.marking.code import read_program
 from parity.marking.sql import read_query
 from parity.marking.structured import check_available, mark_json, schema_problem
 
-_STRICT = ConfigDict(extra="forbid")
-_SLOT = re.compile(r"\{(\w+)\}")
 Row = Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True, config=_STRICT)
-class Columns:
-    """Which column holds what. `options` is one column with a JSON list, or a list of columns, one an option."""
-
-    id: str | None = None
-    question: str = "question"
-    answer: str = "answer"
-    baseline: str = "baseline"
-    options: str | tuple[str, ...] = "options"
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, config=_STRICT)
-class Rule:
-    """How a written answer is read: `pattern` for regex (its first group is the answer), `tolerance` for numeric."""
-
-    pattern: str | None = None
-    tolerance: NonNegativeFloat = 0.0
-    ignore_case: bool = False
-
-
-@dataclass(frozen=True, slots=True, config=_STRICT)
-class CustomSpec:
-    """The TOML file. `prompt` names columns in braces, and `{options}`; `shots` is a file of worked examples."""
-
-    name: str
-    items: Path
-    mark: Literal["choice", "letter", "exact", "numeric", "regex", "code", "sql", "json", "judge"]
-    version: str = "1"
-    prompt: str | None = None
-    shots: Path | None = None
-    max_tokens: PositiveInt = 64
-    stop: tuple[str, ...] = ("\n",)
-    sha256: str | None = None
-    database: Path | None = None
-    schema: Path | None = None
-    columns: Columns = field(default_factory=Columns)
-    rule: Rule = field(default_factory=Rule)
-
-    @property
-    def has_options(self) -> bool:
-        return self.mark in ("choice", "letter")
-
-    @property
-    def is_run(self) -> bool:
-        """Whether answers are programs, which are run."""
-        return self.mark in ("code", "sql")
-
-    @property
-    def is_long(self) -> bool:
-        """Whether answers end with more than a line."""
-        return self.is_run or self.mark == "json"
-
-    @property
-    def template(self) -> str:
-        return self.prompt or ("{question}\n{options}\nAnswer:" if self.has_options else "{question}\nAnswer:").replace(
-            "{question}", f"{{{self.columns.question}}}"
-        )
+Read = TypeVar("Read")
 
 
 def load(path: Path) -> Benchmark:
@@ -112,26 +50,37 @@ def load(path: Path) -> Benchmark:
     spec = read_toml(path, CustomSpec, "description of a benchmark")
     source = path.parent / spec.items.expanduser()
     table = read_table(source)
-    _check_pin(spec, source)
-    _check_spec(spec, path, table)
+    check_pin(spec, source)
+    check_spec(spec, path, table)
     rows = _numbered(table, spec)
     if spec.mark == "judge":
-        return pairwise_benchmark(spec.name, [_pair(spec, *row) for row in rows], spec.columns.tags)
-    items = _items(_with_schema(spec, path), source, rows)
+        return pairwise_benchmark(spec.name, _each(spec, source, rows, _pair), spec.columns.tags)
+    items = _each(_with_schema(spec, path), source, rows, _item)
     shots = _shots(spec, path)
-    prompts = {
-        item.id: TextPrompt(_rendered(spec, row, item), shots=shots) for item, (_, row) in zip(items, rows, strict=True)
-    }
+    by_id = {item.id: row for item, (_, row) in zip(items, rows, strict=True)}
+
+    def prompt(item: Item) -> TextPrompt:
+        # Options stand as the item has them, which is not always as the file does.
+        return TextPrompt(_rendered(spec, by_id[item.id], item), shots=shots)
+
     script = read_text(path.parent / spec.database.expanduser(), "database", DataError) if spec.database else ""
-    protocols = _protocols(spec, prompts, script)
+    protocols = _protocols(spec, prompt, script)
     return Benchmark(spec.name, spec.version, tuple(items), protocols, spec.mark, spec.columns.tags)
 
 
 def _pair(spec: CustomSpec, item_id: str, row: Row) -> Pair:
-    """A row as two answers for a judge: `answer` is the candidate's, `baseline` the other's."""
+    """A row as two answers for a judge: `answer` is the candidate's, `baseline` the other's.
+
+    Raises:
+        ValueError: there is no message, or no answer at all.
+    """
     columns = spec.columns
     tags = tuple(Tag(kind, value) for kind in columns.tags if (value := row[kind]))
     message, ours, theirs = (row[name] or "" for name in (columns.question, columns.answer, columns.baseline))
+    if not message.strip():
+        raise ValueError(f"{columns.question!r} is empty")
+    if not (ours.strip() or theirs.strip()):
+        raise ValueError(f"{columns.answer!r} and {columns.baseline!r} are both empty")
     return Pair(item_id, message, ours, theirs, tags=tags)
 
 
@@ -143,18 +92,16 @@ def _with_schema(spec: CustomSpec, path: Path) -> CustomSpec:
     return replace(spec, schema=path.parent / spec.schema) if spec.schema else spec
 
 
-def _protocols(spec: CustomSpec, prompts: Mapping[str, TextPrompt], script: str) -> dict[str, Protocol]:
+def _protocols(spec: CustomSpec, prompt: Callable[[Item], TextPrompt], script: str) -> dict[str, Protocol]:
     told = (spec.template, spec.mark, spec.rule, *([script] if script else []))
     version = f"{spec.version}/{digest(told)[:8]}"
-
-    def prompt(item: Item) -> TextPrompt:
-        return prompts[item.id]
 
     if not spec.has_options:
         if spec.is_run:
             shared_sandbox()
         sampling = Sampling(spec.max_tokens, stop=() if spec.is_long and spec.stop == ("\n",) else spec.stop)
-        return {spec.mark: Protocol(spec.mark, version, prompt, sampling=sampling, read=partial(_read, spec, script))}
+        read = None if spec.mark == "open" else partial(_read, spec, script)
+        return {spec.mark: Protocol(spec.mark, version, prompt, sampling=sampling, read=read)}
     shown = "{options}" in spec.template
     protocols = {"choice": Protocol("choice", version, prompt, spaced_letters if shown else _texts)}
     if shown:
@@ -183,52 +130,6 @@ def _texts(item: Item) -> tuple[str, ...]:
     return tuple(f" {option}" for option in item.options)
 
 
-def _check_pin(spec: CustomSpec, source: Path) -> None:
-    if spec.sha256 is None:
-        return
-    found = digest_file(source)
-    if found != spec.sha256.lower():
-        raise DataError(
-            f"{source} has SHA-256 {found}, the spec pins {spec.sha256}.",
-            "Restore the file, or change sha256 (and version) if the new items are meant.",
-        )
-
-
-def _check_spec(spec: CustomSpec, path: Path, table: Table) -> None:
-    """What the keys say together, and against the columns of the items."""
-    columns, problems = spec.columns, []
-    options = columns.options if isinstance(columns.options, tuple) else (columns.options,)
-    answers = [] if spec.schema else [columns.answer, *([columns.baseline] if spec.mark == "judge" else [])]
-    named = [*_SLOT.findall(spec.template), *answers, *columns.tags, *([columns.id] if columns.id else [])]
-    if spec.has_options:
-        named += options
-    for name in dict.fromkeys(named):
-        if name not in table.columns and not (name == "options" and spec.has_options):
-            problems.append(f"the items have no column {name!r}. {did_you_mean(name, list(table.columns))}")
-    if spec.has_options and "options" in options and "options" not in table.columns:
-        problems.append("a choice needs options: a column 'options' with a JSON list, or columns.options = [...]")
-    if spec.mark == "letter" and "{options}" not in spec.template:
-        problems.append("mark = 'letter' needs {options} in the prompt, or the model cannot know the letters")
-    if spec.schema is not None and spec.mark != "json":
-        problems.append("schema goes with mark = 'json'")
-    if (spec.mark == "sql") is not (spec.database is not None):
-        problems.append("mark = 'sql' needs database, a file of SQL that builds it; no other mark has one")
-    if spec.mark == "regex":
-        problems += _pattern_problems(spec.rule.pattern)
-    if problems:
-        raise DataError(f"{path}:\n{listed(problems)}", "Mend all of these and run it again.")
-
-
-def _pattern_problems(expression: str | None) -> list[str]:
-    if expression is None:
-        return ["mark = 'regex' needs rule.pattern"]
-    try:
-        re.compile(expression)
-    except re.error as error:
-        return [f"rule.pattern {expression!r} is not a regular expression: {error}"]
-    return []
-
-
 def _numbered(table: Table, spec: CustomSpec) -> list[tuple[str, Row]]:
     """Every row with its id: of the column named, of a usual id column, or its number from 1."""
     if spec.columns.id:
@@ -241,11 +142,18 @@ def _numbered(table: Table, spec: CustomSpec) -> list[tuple[str, Row]]:
     return list(zip(ids, table.rows, strict=True))
 
 
-def _items(spec: CustomSpec, source: Path, rows: list[tuple[str, Row]]) -> list[Item]:
+def _each(
+    spec: CustomSpec, source: Path, rows: list[tuple[str, Row]], read: Callable[[CustomSpec, str, Row], Read]
+) -> list[Read]:
+    """Every row read.
+
+    Raises:
+        DataError: rows that cannot be, the first ten of them said.
+    """
     items, problems = [], []
     for item_id, row in rows:
         try:
-            items.append(_item(spec, item_id, row))
+            items.append(read(spec, item_id, row))
         except ValueError as error:
             problems.append(f"item {item_id}: {error}")
     if problems:
@@ -256,8 +164,8 @@ def _items(spec: CustomSpec, source: Path, rows: list[tuple[str, Row]]) -> list[
 
 def _item(spec: CustomSpec, item_id: str, row: Row) -> Item:
     columns = spec.columns
-    answers = _schemas(spec, row) if spec.mark == "json" else _list_or_one(row[columns.answer])
-    if not answers or not all(answers):
+    answers = _schemas(spec, row) if spec.mark == "json" else _list_or_one(row.get(columns.answer))
+    if spec.mark != "open" and (not answers or not all(answers)):
         raise ValueError(f"{columns.answer!r} is empty")
     options = _options(spec, row) if spec.has_options else ()
     targets = tuple(_letter_of(answer, options) for answer in answers) if options else answers
@@ -285,6 +193,8 @@ def _schemas(spec: CustomSpec, row: Row) -> tuple[str, ...]:
 def _options(spec: CustomSpec, row: Row) -> tuple[str, ...]:
     named = spec.columns.options
     options = _list_or_one(row[named]) if isinstance(named, str) else tuple(row[name] or "" for name in named)
+    if isinstance(named, str) and len(options) == 1:
+        raise ValueError(f"{named!r} is {options[0][:40]!r}, which is no JSON list of options")
     options = tuple(option for option in options if option)
     if not 2 <= len(options) <= 26:
         raise ValueError(f"{len(options)} options; a choice has 2 to 26")
@@ -320,7 +230,7 @@ def _list_or_one(cell: str | None) -> tuple[str, ...]:
 def _rendered(spec: CustomSpec, row: Row, item: Item) -> str:
     lines = "\n".join(f"{letter}. {option}" for letter, option in zip(item.letters, item.options, strict=True))
     shown = {**row, "options": lines} if item.options else row
-    return _SLOT.sub(lambda slot: shown[slot.group(1)] or "", spec.template)
+    return SLOT.sub(lambda slot: shown[slot.group(1)] or "", spec.template)
 
 
 def _shots(spec: CustomSpec, path: Path) -> tuple[str, ...]:
@@ -329,9 +239,9 @@ def _shots(spec: CustomSpec, path: Path) -> tuple[str, ...]:
         return ()
     source = path.parent / spec.shots.expanduser()
     table = read_table(source)
-    _check_spec(spec, source, table)
+    check_spec(spec, source, table)
     rows = _numbered(table, spec)
-    items = _items(spec, source, rows)
+    items = _each(spec, source, rows, _item)
     answers = [_shown_answer(spec, item) for item in items]
     return tuple(
         f"{_rendered(spec, row, item)} {answer}\n\n"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark
-from parity.benchmarks.code import Asking, benchmark, read_rows
+from parity.benchmarks.code import Asking, benchmark, find_table
 from parity.core.digests import digest
 from parity.core.items import Item
 from parity.core.prompts import TextPrompt
@@ -150,7 +150,7 @@ def mbpp_plus_problems(folder: Path | None) -> dict[str, Problem]:
     Raises:
         DataError: see `load_mbpp_plus`.
     """
-    table = read_rows(folder, MBPP_FILES, "MBPP+")
+    table = find_table(folder, MBPP_FILES, "MBPP+")
     for column in ("task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input"):
         table.require(column)
     found = {}

@@ -3,11 +3,13 @@ al. 2021, arXiv 2105.07624; CC-BY-4.0), as far as their answers are numbers.
 
 FinanceBench: `oracle` shows the evidence, `closed-book` does not. Answers in words need a judge (see
 docs/benchmarks.md) and are left out here. TAT-QA: arithmetic and counts over a table and its paragraphs, scale words
-included. A number is right within half a per cent, or to the digits of the gold answer: filings round.
+included, by the authors' exact match. FinanceBench's authors had people judge; here a number is right within half a per
+cent, or to the digits of the gold answer: filings round.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -27,16 +29,17 @@ TATQA = Source(
 )
 _ASKS = "End with a line of its own: Answer: and the number, with its unit or scale."
 _NUMBER = re.compile(r"-?\(?-?\$?\s?\d[\d,]*(?:\.\d+)?\)?")
+_YEAR = re.compile(r"(19|20)\d\d")
 _SCALES = {"thousand": 3, "million": 6, "billion": 9}
 _TOLERANCE = Decimal("0.005")
 
 
 def load_financebench(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
     """FinanceBench's questions with a number for an answer. Raises DataError: the data is missing or malformed."""
-    rows = [row for row in rows_of(FINANCEBENCH, folder, "FinanceBench") if _alone(str(row["answer"]))]
+    rows = [row for row in rows_of(FINANCEBENCH, folder, "FinanceBench") if is_amount(str(row["answer"]))]
     items = read_all(rows, _financebench, "financebench")
     evidence = {f"financebench/{row['financebench_id']}": _evidence(row) for row in rows}
-    version = f"1/{digest(_ASKS)[:8]}"
+    version = f"2/{digest(_ASKS)[:8]}"
     protocols = {
         "oracle": Protocol("oracle", version, partial(_oracle, evidence), sampling=Sampling(1024), read=_read),
         "closed-book": Protocol("closed-book", version, _closed, sampling=Sampling(1024), read=_read),
@@ -48,12 +51,34 @@ def load_tatqa(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
     """TAT-QA's arithmetic and counting questions. Raises DataError: the data is missing or malformed."""
     found = read_all(rows_of(TATQA, folder, "TAT-QA"), _tatqa, "tatqa")
     items = [item for several in found for item in several]
-    protocol = Protocol("chat", f"1/{digest(_ASKS)[:8]}", _closed, sampling=Sampling(512), read=_read)
+    protocol = Protocol("chat", f"2/{digest(_ASKS)[:8]}", _closed, sampling=Sampling(512), read=_read_tatqa)
     return Benchmark("tatqa", version_of(items), tuple(items), {"chat": protocol}, "chat", ("type",))
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number in a text as it stands, with the power of ten of the word after it; or a per cent."""
+
+    plain: Decimal
+    power: int = 0
+    percent: bool = False
+    year: bool = False
+
+    @property
+    def said(self) -> bool:
+        """Whether its scale is said."""
+        return self.percent or self.power > 0
+
+    @property
+    def value(self) -> Decimal:
+        return self.plain.scaleb(-2 if self.percent else self.power)
+
+
 def same_amount(text: str, target: str) -> Score:
-    """Score 1 when the last number of an answer (behind "Answer:" if there is one) is the target's.
+    """Score 1 when the last number of an answer is the target's: behind "Answer:", or the last one that is no year.
+
+    Where one side alone says a scale, the filing's own is understood on the other: 5.8 billion are 5,800 (millions),
+    and 1.9 % is 0.019.
 
     >>> same_amount("Answer: $1,577 million", "$1577.00").value
     1.0
@@ -62,27 +87,59 @@ def same_amount(text: str, target: str) -> Score:
     >>> same_amount("Answer: 12 %", "13%").value
     0.0
     """
-    tail = text.rpartition("Answer:")[2]
-    amounts, wanted = _amounts(tail), _amounts(target)
+    amounts, wanted = _told(text), _amounts(target)
     if not amounts or not wanted:
         return Score(0.0, text.strip()[-80:], outside=True)
-    (plain, scaled), (gold, gold_scaled) = amounts[-1], wanted[-1]
-    # A scale may be said on one side only: the filing's own is understood.
-    right = _close(scaled, gold_scaled) or (_close(plain, gold) and (plain == scaled or gold == gold_scaled))
-    return Score(float(right), str(scaled))
+    one, gold = amounts[-1], wanted[-1]
+    right = _close(one.value, gold.value)
+    if one.said is not gold.said:
+        scales = (0, 3, 6) if not (one.percent or gold.percent) else (0,)
+        right = (
+            right or _close(one.plain, gold.plain) or any(_close(one.value.scaleb(-at), gold.value) for at in scales)
+        )
+    return Score(float(right), str(one.value))
 
 
-def _amounts(text: str) -> list[tuple[Decimal, Decimal]]:
-    """Every number of a text, plain and with the scale word after it; brackets are a minus."""
+def same_answer(text: str, target: str) -> Score:
+    """Score 1 when the last number of an answer is the target's by TAT-QA's own rule (`tatqa_metric.py`).
+
+    Both are rounded to two digits, scaled, and compared by four; a number without a scale also counts as it is, for
+    23.42 per cent may be written 0.2342.
+    """
+    amounts, wanted = _told(text), _amounts(target)
+    if not amounts or not wanted:
+        return Score(0.0, text.strip()[-80:], outside=True)
+    one, gold = amounts[-1], wanted[-1]
+    told = {_four_digits(one)} | ({f"{float(one.plain):.4f}"} if not one.said else set())
+    return Score(float(_four_digits(gold) in told), str(one.value))
+
+
+def _four_digits(amount: Amount) -> str:
+    scale = 0.01 if amount.percent else 10.0**amount.power
+    return f"{round(float(amount.plain), 2) * scale:.4f}"
+
+
+def _told(text: str) -> list[Amount]:
+    """The numbers of an answer; in prose without "Answer:" years are none, unless there is nothing else."""
+    _, mark, tail = text.rpartition("Answer:")
+    found = _amounts(tail)
+    return found if mark else [amount for amount in found if not amount.year] or found
+
+
+def _amounts(text: str) -> list[Amount]:
+    """Every number of a text; brackets are a minus."""
     found = []
     for match in _NUMBER.finditer(text):
-        value = number(re.sub(r"[()$\s]", "", match.group()))
+        written = match.group()
+        value = number(re.sub(r"[()$\s]", "", written))
         if value is None:
             continue
-        negative = match.group().lstrip("$").startswith("(") and match.group().endswith(")") and value > 0
+        negative = written.lstrip("$").startswith("(") and written.endswith(")") and value > 0
         value = -value if negative else value
-        word = re.match(r"\s*(thousand|million|billion)", text[match.end() :], re.I)
-        found.append((value, value.scaleb(_SCALES[word.group(1).lower()]) if word else value))
+        after = text[match.end() :]
+        word, percent = re.match(r"\s*(thousand|million|billion)", after, re.I), re.match(r"\s*(%|per\s?cent)", after)
+        year = _YEAR.fullmatch(written.strip()) is not None and not word and not percent
+        found.append(Amount(value, _SCALES[word.group(1).lower()] if word else 0, percent is not None, year))
     return found
 
 
@@ -91,7 +148,7 @@ def _close(value: Decimal, gold: Decimal) -> bool:
     return abs(value - gold) <= max(abs(gold) * _TOLERANCE, Decimal(5).scaleb(-places - 1) if places else Decimal(0))
 
 
-def _alone(answer: str) -> bool:
+def is_amount(answer: str) -> bool:
     """Whether an answer is one number with its unit, and nothing more."""
     rest = _NUMBER.sub("", answer, count=1)
     return (
@@ -121,6 +178,10 @@ def _closed(item: Item) -> TextPrompt:
 
 def _read(text: str, item: Item) -> Mark:
     return same_amount(text, item.targets[0])
+
+
+def _read_tatqa(text: str, item: Item) -> Mark:
+    return same_answer(text, item.targets[0])
 
 
 def _tatqa(_: int, row: Row) -> list[Item]:

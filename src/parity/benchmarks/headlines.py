@@ -11,10 +11,11 @@ from pathlib import Path
 from parity.benchmarks.base import Benchmark
 from parity.benchmarks.choices import version_of
 from parity.benchmarks.labels import label_protocols
-from parity.benchmarks.rows import Source, text_of
+from parity.benchmarks.rows import Source
 from parity.core.items import Item
 from parity.core.prompts import TextPrompt
 from parity.errors import DataError
+from parity.files import read_text
 
 SOURCE = Source(("headlines_test", "test"), get_it="FrugalGPT has it in data/HEADLINES/test.csv.")
 LABELS = ("up", "down", "neutral", "none")
@@ -30,7 +31,7 @@ def load(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
     if path is None:
         raise DataError("Headlines are read from a file.", f"Name its folder with --data. {SOURCE.get_it}")
     items = []
-    for at, row in enumerate(csv.reader(io.StringIO(text_of(path), newline=""))):
+    for at, row in enumerate(csv.reader(io.StringIO(read_text(path, "file of headlines", DataError), newline=""))):
         if len(row) != 3 or row[1] not in LABELS:
             raise DataError(f"{path}, row {at + 1}, is not a prompt, a label and an index.", "Use the published file.")
         items.append(Item(f"headlines/{at}", row[0], (row[1],)))

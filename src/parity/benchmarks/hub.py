@@ -3,9 +3,13 @@
 Knows how to fetch and read parquet; what the rows mean is the benchmark's own business.
 """
 
+import socket
 from dataclasses import dataclass
 from importlib.util import find_spec
+from logging import ERROR, getLogger
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from parity.errors import DataError
 from parity.files import digest_file
@@ -36,7 +40,9 @@ def fetch(file: HubFile) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    getLogger("huggingface_hub").setLevel(ERROR)  # it warns of every attempt; the one error below says all of it
     try:
+        _must_answer(file)
         found = Path(hf_hub_download(file.repository, file.path, repo_type="dataset", revision=file.revision))
     except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:
         raise DataError(
@@ -51,7 +57,22 @@ def fetch(file: HubFile) -> Path:
     return found
 
 
-def read_rows(path: Path) -> list[dict[str, object]]:
+def _must_answer(file: HubFile) -> None:
+    """Find out in a moment that there is no connection, where the library would try for half a minute.
+
+    Raises:
+        OSError: a file that is not in the cache would have to come from a hub that cannot be reached.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(file.repository, file.path, revision=file.revision, repo_type="dataset")
+    hub = urlsplit(constants.ENDPOINT)
+    if isinstance(cached, str) or constants.is_offline_mode() or getproxies() or hub.hostname is None:
+        return
+    socket.create_connection((hub.hostname, hub.port or {"http": 80}.get(hub.scheme, 443)), timeout=10).close()
+
+
+def parquet_rows(path: Path) -> list[dict[str, object]]:
     """The rows of a parquet file.
 
     Raises:

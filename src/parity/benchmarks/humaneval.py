@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark
-from parity.benchmarks.code import Asking, before_entry, benchmark, read_rows
+from parity.benchmarks.code import Asking, before_entry, benchmark, find_table
 from parity.benchmarks.evalplus import against_reference
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
@@ -83,7 +83,7 @@ def plus_problems(folder: Path | None) -> dict[str, Problem]:
 
 
 def _rows(folder: Path | None, names: tuple[str, ...], what: str, needed: str | None) -> dict[str, Problem]:
-    table = read_rows(folder, names, what)
+    table = find_table(folder, names, what)
     for column in (*_FIELDS, *([needed] if needed else [])):
         table.require(column)
     found = {}

@@ -12,11 +12,12 @@ from pathlib import Path
 from parity.benchmarks.base import Benchmark
 from parity.benchmarks.choices import version_of
 from parity.benchmarks.labels import label_protocols, shown
-from parity.benchmarks.rows import Row, Source, read_all, rows_of, text_of
+from parity.benchmarks.rows import Row, Source, read_all, rows_of
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import TextPrompt
 from parity.errors import DataError
+from parity.files import read_text
 
 BANKING = Source(("banking77_test", "test"), get_it="The authors' repository has it in banking_data/.")
 _ASKS = "Name the intent of the message with one of these labels, and nothing else."
@@ -62,7 +63,7 @@ def _banking(_: int, row: Row) -> tuple[str, str]:
 def _lines(folder: Path, name: str) -> list[str]:
     ways = [folder / part / f"{name}{end}" for part in ("test", ".") for end in ("", ".gz")]
     path = next((way for way in ways if way.is_file()), ways[0])
-    return text_of(path).splitlines()
+    return read_text(path, "list of intents", DataError).splitlines()
 
 
 def _prompt(labels: Sequence[str], item: Item) -> TextPrompt:

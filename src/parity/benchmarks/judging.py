@@ -1,54 +1,40 @@
 """Judges: a second run, whose items are grading prompts about answers that exist already.
 
-So a judge is asked, stopped, resumed, priced and kept as any model is: `parity measure JUDGE -b ...`. Pairs are asked
-in both orders, as two items that share everything but the order (tag `order`), for a judge that prefers a place says so
-only then. Protocols: `pairwise`, a verdict between the candidate's answer and the baseline's; `rubric`, a grade of 1 to
-10 for the candidate's alone, with the reference answer where there is one. The words are ours; verdicts are written as
-FastChat has judges write them.
+So a judge is asked, stopped, resumed, priced and kept as any model is: `parity judge RUN RUN`, or `parity measure JUDGE
+-b ...` for answers in files. Pairs are asked in both orders, as two items that share everything but the order (tag
+`order`), for a judge that prefers a place says so only then. What it is asked is a style (`judge_styles`).
 
 Reads two files of answers from a folder, `candidate` and `baseline`: AlpacaEval's (rows of instruction and output), or
-MT-bench's (question_id and choices, with `question` beside them; each of two turns is an item).
+MT-bench's (question_id and choices, with `question` beside them; each of two turns is an item). Where the authors' own
+prompts lie beside them (`judge_prompts.jsonl`, `judge_prompt.txt`), they are protocols too.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark, Protocol
 from parity.benchmarks.choices import version_of
+from parity.benchmarks.judge_styles import (
+    Pair,
+    Round,
+    Style,
+    alpaca_eval_styles,
+    fastchat_styles,
+    pairwise_style,
+    rubric_style,
+)
 from parity.benchmarks.rows import Row, Source, optional_rows, read_all, rows_of
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Sampling, TextPrompt
 from parity.core.scores import Mark
-from parity.marking.verdicts import grade, preference
 
 CANDIDATE, BASELINE = Source(("candidate", "model_outputs")), Source(("baseline", "reference_outputs"))
 QUESTIONS, REFERENCES = Source(("question",)), Source(("reference_answer_gpt-4", "reference"))
-LOWEST, HIGHEST = 1, 10
-_PAIRWISE = (
-    "Compare two answers to the same message. Judge how helpful, correct and complete each one is for whoever wrote "
-    "the message. Do not let their order or their length decide. Give your reasons briefly, then end with one verdict "
-    "alone on a line: [[A]] if answer A is better, [[B]] if answer B is better, [[C]] if neither is."
-)
-_RUBRIC = (
-    "Grade the answer to the message: how helpful, correct and complete it is for whoever wrote it. Give your reasons "
-    "briefly, then end with the grade alone on a line, from [[1]] (useless) to [[10]] (could not be better)."
-)
+FASTCHAT_PROMPTS, ALPACA_PROMPT = "judge_prompts.jsonl", "judge_prompt.txt"
 ORDERS = ("candidate first", "baseline first")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two answers to one message; `reference` is a right answer where there is one."""
-
-    name: str
-    message: str
-    candidate: str
-    baseline: str
-    reference: str = ""
-    tags: tuple[Tag, ...] = ()
+SIDES = ("candidate", "baseline")
 
 
 def load_alpaca(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
@@ -56,7 +42,7 @@ def load_alpaca(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
     ours, theirs = (rows_of(source, folder, "AlpacaEval's answers") for source in (CANDIDATE, BASELINE))
     baseline = {str(row["instruction"]): str(row["output"]) for row in theirs}
     pairs = read_all(ours, partial(_alpaca, baseline), "alpaca-eval")
-    return pairwise_benchmark("alpaca-eval", pairs, ("dataset",))
+    return pairwise_benchmark("alpaca-eval", pairs, ("dataset",), _beside(folder, ALPACA_PROMPT, alpaca_eval_styles))
 
 
 def load_mt_bench(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
@@ -65,59 +51,77 @@ def load_mt_bench(folder: Path | None, _: tuple[str, ...] = ()) -> Benchmark:
     ours, theirs = (_turns(rows_of(source, folder, "MT-bench's answers")) for source in (CANDIDATE, BASELINE))
     right = _turns(optional_rows(REFERENCES, folder) or [])
     found = read_all(questions, partial(_mt_bench, ours, theirs, right), "mt-bench")
-    return pairwise_benchmark("mt-bench", [pair for several in found for pair in several], ("category", "turn"))
+    pairs = [pair for several in found for pair in several]
+    styles = _beside(folder, FASTCHAT_PROMPTS, fastchat_styles)
+    return pairwise_benchmark("mt-bench", pairs, ("category", "turn"), styles)
 
 
-def pairwise_benchmark(name: str, pairs: Sequence[Pair], groupings: tuple[str, ...]) -> Benchmark:
-    """Grading prompts for pairs: every pair in both orders."""
-    items, prompts, grades = [], {}, {}
+def pairwise_benchmark(
+    name: str, pairs: Sequence[Pair], groupings: tuple[str, ...], styles: Sequence[Style] = ()
+) -> Benchmark:
+    """Grading prompts for pairs: every pair in both orders, and by protocols that grade the candidate's answer alone.
+
+    Without `styles` in ours of both kinds; the first style is the default protocol.
+    """
+    chosen = tuple(styles) or (pairwise_style(), rubric_style())
+    asked = {}
     for pair in pairs:
         for order in ORDERS:
             item = Item(f"{pair.name}/{order}", pair.message, (order,), (), (*pair.tags, Tag("order", order)))
-            items.append(item)
-            prompts[item.id] = pairwise_prompt(pair, order == ORDERS[0])
-            grades[item.id] = rubric_prompt(pair)
-    sampling = Sampling(1024)
-    protocols = {
-        "pairwise": Protocol(
-            "pairwise", f"1/{digest(_PAIRWISE)[:8]}", partial(_asked, prompts), sampling=sampling, read=_read_verdict
-        ),
-        "rubric": Protocol(
-            "rubric", f"1/{digest(_RUBRIC)[:8]}", partial(_asked, grades), sampling=sampling, read=_read_grade
-        ),
-    }
-    version = f"{version_of(items)}-{digest([(pair.candidate, pair.baseline) for pair in pairs])[:8]}"
-    return Benchmark(name, version, tuple(items), protocols, "pairwise", (*groupings, "order"))
+            asked[item] = pair, order == ORDERS[0]
+    return _benchmark(name, asked, chosen, (*groupings, "order"))
 
 
-def pairwise_prompt(pair: Pair, first: bool) -> TextPrompt:
-    """The prompt for one order; `first`: the candidate's answer is A."""
-    one, other = (pair.candidate, pair.baseline) if first else (pair.baseline, pair.candidate)
-    right = _part("A right answer, for comparison", pair.reference) if pair.reference else ""
-    shown = f"{_part('Message', pair.message)}{right}{_part('Answer A', one)}{_part('Answer B', other)}"
-    return TextPrompt(shown, f"{_PAIRWISE}\n\n")
+def graded_benchmark(name: str, pairs: Sequence[Pair], groupings: tuple[str, ...], style: Style) -> Benchmark:
+    """Grading prompts for both answers of every pair, each alone; the tag `answer` says whose it is."""
+    asked = {}
+    for pair in pairs:
+        for side in SIDES:
+            tags = (*pair.tags, Tag("answer", side))
+            asked[Item(f"{pair.name}/{side}", pair.message, (side,), (), tags)] = pair, side == SIDES[0]
+    return _benchmark(name, asked, (style,), (*groupings, "answer"))
 
 
-def rubric_prompt(pair: Pair) -> TextPrompt:
-    """The prompt for a grade of the candidate's answer alone."""
-    right = _part("A right answer, for comparison", pair.reference) if pair.reference else ""
-    return TextPrompt(f"{_part('Message', pair.message)}{right}{_part('Answer', pair.candidate)}", f"{_RUBRIC}\n\n")
+def _benchmark(
+    name: str, asked: Mapping[Item, tuple[Pair, bool]], styles: Sequence[Style], groupings: tuple[str, ...]
+) -> Benchmark:
+    pairs = {item.id: pair for item, pair in asked.items()}
+    both = "order" in groupings
+    protocols = {style.name: _protocol(style, pairs, both) for style in styles}
+    answers = [(pair.candidate, pair.baseline) for pair, first in asked.values() if first]
+    version = f"{version_of(list(asked))}-{digest(answers)[:8]}"
+    return Benchmark(name, version, tuple(asked), protocols, styles[0].name, groupings)
 
 
-def _part(title: str, text: str) -> str:
-    return f"<{title}>\n{text.strip()}\n</{title}>\n\n"
+def _protocol(style: Style, pairs: Mapping[str, tuple[Pair, bool]], both_orders: bool) -> Protocol:
+    """A style as a protocol over the pairs; a grade of the candidate's answer needs no second order."""
+
+    def prompt(item: Item) -> TextPrompt:
+        return style.prompt(*pairs[item.id])
+
+    def system(item: Item) -> str:
+        return style.system(pairs[item.id][0]) if style.system else ""
+
+    def read(text: str, item: Item) -> Mark:
+        return style.read(text, pairs[item.id][1])
+
+    def asks(item: Item) -> bool:
+        return not (style.graded and both_orders) or pairs[item.id][1]
+
+    if style.names is None or style.weigh is None:
+        sampling = Sampling(style.max_tokens)
+        return Protocol(style.name, style.version, prompt, sampling=sampling, read=read, system=system, asks=asks)
+    names, weigh = style.names, style.weigh
+    return Protocol(
+        style.name, style.version, prompt, lambda _: names, system=system, asks=asks,
+        weigh=lambda values, item: weigh(values, pairs[item.id][1]),
+    )  # fmt: skip
 
 
-def _asked(prompts: Mapping[str, TextPrompt], item: Item) -> TextPrompt:
-    return prompts[item.id]
-
-
-def _read_verdict(text: str, item: Item) -> Mark:
-    return preference(text, item.targets[0] == ORDERS[0])
-
-
-def _read_grade(text: str, _: Item) -> Mark:
-    return grade(text, LOWEST, HIGHEST)
+def _beside(folder: Path | None, name: str, styles: Callable[[Path], tuple[Style, Style]]) -> tuple[Style, ...]:
+    """Ours, and the authors' own where their prompts lie beside the answers."""
+    path = folder / name if folder else None
+    return pairwise_style(), rubric_style(), *(styles(path) if path and path.exists() else ())
 
 
 def _alpaca(baseline: Mapping[str, str], at: int, row: Row) -> Pair:
@@ -150,17 +154,14 @@ def _mt_bench(
     assert isinstance(turns, list)
     if key not in ours or key not in theirs:
         raise ValueError(f"question {key} is not answered by both")
+    references = [*right.get(key, []), *([""] * len(turns))]
     pairs = []
     for at in range(len(turns)):
-        message = _conversation(turns, at)
+        one, other = (_conversation_answers(turns, side[key], at) for side in (ours, theirs))
         tags = (Tag("category", str(row["category"])), Tag("turn", str(at + 1)))
-        references = right.get(key, [])
-        pairs.append(
-            Pair(
-                f"mt_bench/{key}/{at + 1}", message, _conversation_answers(turns, ours[key], at),
-                _conversation_answers(turns, theirs[key], at), references[at] if at < len(references) else "", tags,
-            )
-        )  # fmt: skip
+        rounds = tuple(map(Round, turns[: at + 1], ours[key], theirs[key], references))
+        name, message = f"mt_bench/{key}/{at + 1}", _conversation(turns, at)
+        pairs.append(Pair(name, message, one, other, references[at], tags, rounds))
     return pairs
 
 

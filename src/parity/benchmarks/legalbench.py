@@ -15,11 +15,11 @@ from pathlib import Path
 from parity.benchmarks.base import Benchmark
 from parity.benchmarks.choices import named, version_of
 from parity.benchmarks.labels import label_protocols
-from parity.benchmarks.rows import text_of
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import TextPrompt
 from parity.errors import DataError
+from parity.files import read_text
 from parity.files.tables import read_table
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
@@ -101,10 +101,15 @@ def read_task(folder: Path) -> Task:
     path = _table(folder)
     if path is None:
         raise DataError(f"{folder} holds neither test.tsv nor train.tsv.", "Check the folder.")
-    return Task(folder.name, text_of(folder / "base_prompt.txt"), read_table(path).rows, path.name.startswith("train"))
+    prompt = read_text(folder / "base_prompt.txt", "file of a task", DataError)
+    return Task(folder.name, prompt, read_table(path).rows, path.name.startswith("train"))
 
 
 def _table(folder: Path) -> Path | None:
     """The rows of a task: of the test split, or else of the training split; a table of a header only has none."""
     ways = (folder / name for name in ("test.tsv", "train.tsv"))
-    return next((path for path in ways if path.is_file() and len(text_of(path).splitlines()) > 1), None)
+    return next((path for path in ways if path.is_file() and _has_rows(path)), None)
+
+
+def _has_rows(path: Path) -> bool:
+    return len(read_text(path, "file of a task", DataError).splitlines()) > 1

@@ -17,7 +17,7 @@ from parity.benchmarks.code import (
     benchmark,
     called_names,
     defined_names,
-    read_rows,
+    find_table,
     texts_of,
 )
 from parity.core.digests import digest
@@ -90,7 +90,7 @@ def sanitized_problems(folder: Path | None) -> dict[str, Problem]:
     Raises:
         DataError: see `load_sanitized`.
     """
-    table = read_rows(folder, SANITIZED_FILES, "sanitized MBPP")
+    table = find_table(folder, SANITIZED_FILES, "sanitized MBPP")
     for column in ("task_id", "prompt", "entry_point", "test"):
         table.require(column)
     found = {}
@@ -116,7 +116,7 @@ def _problem(key: str, row: Row) -> Problem:
 
 
 def _rows(folder: Path | None) -> dict[str, Row]:
-    table = read_rows(folder, FILES, "MBPP")
+    table = find_table(folder, FILES, "MBPP")
     for column in ("task_id", "text", "code", "test_list"):
         table.require(column)
     return {row["task_id"] or "": row for row in table.rows}

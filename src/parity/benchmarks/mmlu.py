@@ -18,7 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark, Protocol, read_letter, spaced_letters
-from parity.benchmarks.hub import HubFile, fetch, read_rows
+from parity.benchmarks.hub import HubFile, fetch, parquet_rows
 from parity.core.digests import digest
 from parity.core.items import Item, Tag
 from parity.core.prompts import Fit, Sampling, TextPrompt
@@ -182,7 +182,7 @@ def _from_hub(split: str) -> dict[str, list[Row]]:
     """Rows by subject from the hub's copy, in its order."""
     path = fetch(HUB[split])
     found: dict[str, list[Row]] = {}
-    for row in read_rows(path):
+    for row in parquet_rows(path):
         match row:
             case {"subject": str(subject), "question": str(question), "choices": [*options], "answer": int(answer)}:
                 found.setdefault(subject, []).append((question, *map(str, options), LETTERS[answer]))

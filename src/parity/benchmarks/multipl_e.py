@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from parity.benchmarks.base import Benchmark
-from parity.benchmarks.code import Asking, benchmark, read_rows
+from parity.benchmarks.code import Asking, benchmark, find_table
 from parity.core.digests import digest
 from parity.core.items import Item
 from parity.core.prompts import TextPrompt
@@ -58,7 +58,7 @@ def problems(language: str, folder: Path | None) -> dict[str, Problem]:
             f"Run are {' and '.join(_SPLIT)}; HumanEval itself is the Python of it (-b humaneval).",
         )
     names = [f"{part}-{language}{end}" for part in ("humaneval", "mbpp") for end in (".jsonl.gz", ".jsonl")]
-    table = read_rows(folder, tuple(names), f"MultiPL-E in {language}")
+    table = find_table(folder, tuple(names), f"MultiPL-E in {language}")
     for column in _COLUMNS:
         table.require(column)
     found = [_problem(language, table.path, row) for row in table.rows]

@@ -4,15 +4,15 @@ Reads JSON lines, a JSON list, JSON by key, CSV, TSV and parquet, gzipped or not
 the names that a benchmark knows. What the rows mean is the benchmark's business.
 """
 
-import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from parity.benchmarks.hub import HubFile, fetch, read_rows
+from parity.benchmarks.hub import HubFile, fetch, parquet_rows
 from parity.errors import DataError, listed
+from parity.files import json_lines, read_text
 from parity.files.tables import read_table
 
 Row: TypeAlias = Mapping[str, object]
@@ -71,12 +71,11 @@ def entries(path: Path) -> list[Row]:
     """
     kind = Path(path.name.removesuffix(".gz")).suffix
     if kind == ".parquet":
-        return list(read_rows(path))
+        return list(parquet_rows(path))
     if kind in (".csv", ".tsv"):
         return list(read_table(path).rows)
-    text = text_of(path)
-    found = _json(path, text) if kind == ".json" else [_line(path, *line) for line in enumerate(text.split("\n"), 1)]
-    rows = [row for row in found if row is not None]
+    text = read_text(path, "file", DataError)
+    rows: list[Row] = _json(path, text) if kind == ".json" else [row for _, row in json_lines(path, text)]
     if not rows:
         raise DataError(f"{path} has no rows.", "Check that it is the right file.")
     return rows
@@ -101,21 +100,6 @@ def read_all(rows: Iterable[Row], read: Callable[[int, Row], Read], what: str) -
     return done
 
 
-def text_of(path: Path) -> str:
-    """The text of a UTF-8 file, gzipped or not.
-
-    Raises:
-        DataError: it is missing, or is no such file.
-    """
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}.", "Check the path.") from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.", "Download it again.") from error
-
-
 def texts(value: object) -> tuple[str, ...]:
     """A list of texts from a cell.
 
@@ -127,13 +111,13 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple(str(entry) for entry in value)
 
 
-def _json(path: Path, text: str) -> list[Row | None]:
+def _json(path: Path, text: str) -> list[Row]:
     try:
         found = json.loads(text)
     except ValueError as error:
         first = text.lstrip().partition("\n")[0]
         if first.startswith("{") and first.rstrip().endswith("}"):
-            return [_line(path, *line) for line in enumerate(text.split("\n"), 1)]
+            return [row for _, row in json_lines(path, text)]
         raise DataError(f"{path} is not JSON: {error}.", "Download it again.") from error
     if isinstance(found, dict) and isinstance(found.get("examples"), list):
         found = found["examples"]
@@ -142,15 +126,3 @@ def _json(path: Path, text: str) -> list[Row | None]:
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise DataError(f"{path} holds no list of JSON objects.", "Use the published file.")
     return list(found)
-
-
-def _line(path: Path, number: int, line: str) -> Row | None:
-    if not line.strip():
-        return None
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{path}, line {number}, is not JSON: {error}.", "Each line holds one JSON object.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}, line {number}, is not a JSON object.", "Each line holds one JSON object.")
-    return found

@@ -5,8 +5,9 @@
 
 import os
 import sys
+from itertools import chain
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group
 
 from parity.errors import ParityError
 
@@ -18,13 +19,18 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )
-VERBS = (
-    *("measure", "plan", "gap", "runs", "show", "benchmarks", "grade"),
-    *("data", "tune", "merge", "diff", "quantize", "check"),
-    *("chat", "inspect", "fit", "pull", "price", "demo"),
-)
-for _verb in VERBS:
-    app.command(f"parity.cli.{_verb}:{_verb}", name=_verb)
+VERBS = {
+    "Measure": (
+        *("measure", "judge", "plan", "gap", "select", "drift", "ledger"),
+        *("grade", "contamination", "benchmarks", "runs", "show"),
+    ),
+    "Close the gap": ("data", "tune", "merge", "diff", "quantize", "check"),
+    "Models": ("chat", "inspect", "fit", "pull", "price", "demo"),
+}
+for _title, _verbs in VERBS.items():
+    _group = Group.create_ordered(_title)
+    for _verb in _verbs:
+        app.command(f"parity.cli.{_verb}:{_verb}", name=_verb, group=_group)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] in ([], ["--help"], ["-h"]):
+        for name in chain.from_iterable(VERBS.values()):
+            app[name]  # a verb that is not loaded has no line to show
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0
@@ -49,8 +58,8 @@ def _run(arguments: list[str]) -> int:
         return _say(str(error), "Run with --help to see what it takes.", 2)
     except ParityError as error:
         return _say(error.what, error.todo, error.exit_code)
-    except KeyboardInterrupt:
-        return _say("Stopped.", "What was answered is kept; run the same command to go on.", 130)
+    except KeyboardInterrupt as stopped:  # a verb that knows better says so in it
+        return _say("Stopped.", str(stopped) or "What was answered is kept; run the same command to go on.", 130)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,7 +51,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
-    """When to stop asking.
+    """When to stop asking, and how the verdict is kept.
 
     Parameters
     ----------
@@ -63,12 +63,20 @@ class Stopping:
         sample, as with logged calls.
     predictor
         A finished run of an earlier model on the same items (its id, or @1 for the newest) that predicts the candidate,
-        such as the last checkpoint: the incumbent answers all items, candidates far fewer.
+        such as the last checkpoint: the incumbent answers all items, candidates far fewer. May be repeated: what each
+        is worth is learned as the candidate answers.
+    question
+        The question the verdict is entered under in the ledger; candidates whose names differ in numbers only share one
+        if not given. All looks at a question together have the chance --alpha of a false yes.
+    no_ledger
+        Do not enter the verdict in the ledger: --alpha is then this look's alone, and the page says so.
     """
 
     until_verdict: Annotated[bool, Parameter(negative="")] = False
     estimand: Literal["items", "future"] = "items"
-    predictor: str | None = None
+    predictor: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    question: str | None = None
+    no_ledger: Annotated[bool, Parameter(negative="")] = False
 
 
 @Parameter(name="*")
@@ -91,7 +99,7 @@ class Measure:
     margin
         The loss you tolerate, as a fraction: 0.02 is two points. Without it there is no verdict.
     alpha
-        One-sided chance of a false claim.
+        One-sided chance of a false claim, over all looks at the question.
     max_items
         Ask only so many items, drawn at random; more can be asked later.
     max_tokens
@@ -101,7 +109,7 @@ class Measure:
     prices
         A TOML file of your own prices (see docs/price.md), in place of prices.toml in the workspace.
     stopping
-        When to stop asking.
+        When to stop asking, and how the verdict is kept.
     asking
         How items are asked.
     engine
@@ -157,7 +165,7 @@ def measure(
     benchmark = open_benchmark(spec.benchmark, spec.data, tuple(map(Tag.parse, spec.only)))
     opened = Workspace(workspace)
     try:
-        plan = replace(_plan(spec, workspace), forecast=_forecast(spec, benchmark, opened))
+        plan = _plan(spec, workspace, _forecasts(spec, benchmark, opened))
         with showing(enabled=not json_) as progress:
             found = run(plan, benchmark, opened, progress, say_forecast, before)
     finally:
@@ -174,46 +182,51 @@ def measure(
     return min((verdict.exit_code for verdict in verdicts), key=lambda code: (code == 10, code), default=0)
 
 
-def _plan(spec: Measure, workspace: Path) -> "MeasureSpec":
+def _plan(spec: Measure, workspace: Path, forecasts: "tuple[tuple[Marked, ...], ...]") -> "MeasureSpec":
     """What the command line says, in the words of the verb."""
     from parity.core.prompts import Drawing, Fit
     from parity.core.refs import ModelRef
+    from parity.measurement import asking
     from parity.measurement.measure import MeasureSpec
+    from parity.measurement.measure import Stopping as Stops
     from parity.pricing.own import open_book
     from parity.runs.runner import Budget
 
     return MeasureSpec(
         tuple(ModelRef.parse(name) for name in spec.candidates),
         ModelRef.parse(spec.against) if spec.against else None,
-        spec.asking.protocol,
-        spec.asking.template,
         spec.margin,
         spec.alpha,
-        spec.max_items,
-        spec.stopping.until_verdict,
-        spec.stopping.estimand,
-        drawing=Drawing(spec.asking.draws, spec.asking.temperature, spec.asking.top_p),
-        fit=Fit(spec.asking.overflow),
-        budget=Budget(tokens=spec.max_tokens, usd=spec.max_usd),
-        book=open_book(workspace, spec.prices),
-        options=spec.engine,
+        not spec.stopping.no_ledger,
+        spec.stopping.question,
+        Stops(spec.stopping.until_verdict, spec.stopping.estimand, forecasts),
+        asking.Asking(
+            spec.asking.protocol,
+            spec.asking.template,
+            spec.max_items,
+            Drawing(spec.asking.draws, spec.asking.temperature, spec.asking.top_p),
+            Fit(spec.asking.overflow),
+            Budget(tokens=spec.max_tokens, usd=spec.max_usd),
+            open_book(workspace, spec.prices),
+        ),
+        spec.engine,
     )
 
 
-def _forecast(spec: Measure, benchmark: "Benchmark", workspace: "Workspace") -> "tuple[Marked, ...]":
-    """Marks of the run that predicts; it must be of this benchmark."""
+def _forecasts(spec: Measure, benchmark: "Benchmark", workspace: "Workspace") -> "tuple[tuple[Marked, ...], ...]":
+    """Marks of the runs that predict; each must be of this benchmark."""
     from parity.measurement.history import recall
 
-    if spec.stopping.predictor is None:
-        return ()
-    found = recall(workspace, spec.stopping.predictor)
-    known = {item.id for item in benchmark.items} & {marked.item for marked in found.measured.marks}
-    if not known:
-        raise UsageError(
-            f"Run {found.record.run_id} has no item of {benchmark.name}: it predicts nothing.",
-            "Name a run on the same benchmark; parity runs lists them.",
-        )
-    return found.measured.marks
+    marks, ids = [], {item.id for item in benchmark.items}
+    for name in spec.stopping.predictor:
+        found = recall(workspace, name)
+        if ids.isdisjoint(marked.item for marked in found.measured.marks):
+            raise UsageError(
+                f"Run {found.record.run_id} has no item of {benchmark.name}: it predicts nothing.",
+                "Name a run on the same benchmark; parity runs lists them.",
+            )
+        marks.append(found.measured.marks)
+    return tuple(marks)
 
 
 def _keep(page: "Page", data: "dict[str, Plain]", path: Path) -> list[Path]:
@@ -242,9 +255,9 @@ def _check(spec: Measure) -> None:
         (spec.max_tokens is not None and spec.max_tokens < 1, f"--max-tokens {spec.max_tokens} is not at least 1"),
         (spec.max_usd is not None and not spec.max_usd > 0, f"--max-usd {spec.max_usd or 0:g} is not above 0"),
         (asked.until_verdict and not claimed, "--until-verdict needs --margin, the loss you tolerate"),
-        (asked.predictor and not asked.until_verdict, "--predictor goes with --until-verdict"),
+        (bool(asked.predictor) and not asked.until_verdict, "--predictor goes with --until-verdict"),
         (
-            asked.predictor and (asked.estimand == "future" or spec.max_items is not None),
+            bool(asked.predictor) and (asked.estimand == "future" or spec.max_items is not None),
             "--predictor is about all items of the benchmark: leave out --estimand future and --max-items",
         ),
         (asked.estimand == "future" and not asked.until_verdict, "--estimand future goes with --until-verdict"),

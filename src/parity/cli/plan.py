@@ -82,19 +82,29 @@ def plan(
     about_these = spec.estimand == "items" if spec.estimand else spec.items is None
     wanted = PlanSpec(spec.margin, spec.flips, spec.gap, spec.alpha, spec.power, about_these)
     benchmark = _opened(spec)
-    available = len(benchmark.items) if benchmark else spec.items or 0
+    available = len(benchmark.items) if benchmark else spec.items or _published_items(spec)
     found = planned(wanted, available, _prices(spec, benchmark, workspace))
     if json_:
         sys.stdout.write(json.dumps(plan_json(found)) + "\n")
     else:
-        draw(plan_page(found, benchmark.name if benchmark else f"{available:,} items"), screen())
+        draw(plan_page(found, benchmark.name if benchmark else spec.benchmark or f"{available:,} items"), screen())
     return 0 if found.can_be_had else 11
 
 
 def _opened(spec: Planned) -> "Benchmark | None":
+    """The benchmark, opened only where its prompts or its items are needed: the catalog knows how many there are."""
     from parity.benchmarks.catalog import open_benchmark
 
-    return open_benchmark(spec.benchmark, spec.data, ()) if spec.benchmark else None
+    if spec.benchmark is None or not (spec.models or spec.data or _published_items(spec) == 0):
+        return None
+    return open_benchmark(spec.benchmark, spec.data, ())
+
+
+def _published_items(spec: Planned) -> int:
+    from parity.benchmarks.catalog import catalog
+
+    entry = catalog().get(spec.benchmark or "")
+    return entry.items or 0 if entry else 0
 
 
 def _prices(spec: Planned, benchmark: "Benchmark | None", workspace: Path) -> "tuple[AskingPrice, ...]":
@@ -106,7 +116,7 @@ def _prices(spec: Planned, benchmark: "Benchmark | None", workspace: Path) -> "t
     from parity.measurement.planning import AskingPrice
     from parity.pricing.own import open_book
 
-    if spec.models and benchmark is None:
+    if spec.models and spec.benchmark is None:
         raise UsageError(
             "The cost of unknown prompts cannot be told.", "Name a benchmark with -b, or leave the models out."
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from parity.cli.progress import showing
+from parity.cli.progress import Unit, showing
 from parity.errors import UsageError, listed
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def quantize(
     from parity.reporting.terminal import draw, screen
 
     asked = _spec(spec)
-    with showing(enabled=not json_, in_bytes=_counts_bytes) as progress:
+    with showing(enabled=not json_, unit=_unit_of) as progress:
         found = run(asked, progress)
     if json_:
         sys.stdout.write(json.dumps(quantized_json(found), ensure_ascii=False) + "\n")
@@ -142,10 +142,10 @@ def quantize(
     return 0
 
 
-def _counts_bytes(what: str) -> bool:
+def _unit_of(what: str) -> Unit:
     from parity.quantization.quantize import QUANTIZING
 
-    return what.endswith(QUANTIZING)
+    return "bytes" if what.endswith(QUANTIZING) else "items"
 
 
 def _swept(spec: Quantize, workspace: Path, json_: bool) -> int:
@@ -155,7 +155,7 @@ def _swept(spec: Quantize, workspace: Path, json_: bool) -> int:
 
     asked, task = _sweep_spec(spec), _task(spec.sweeping, workspace)
     try:
-        with showing(enabled=not json_, in_bytes=_counts_bytes) as progress:
+        with showing(enabled=not json_, unit=_unit_of) as progress:
             found = sweep(asked, task, progress)
     finally:
         if task is not None:

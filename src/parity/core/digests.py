@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TypeAlias
@@ -42,35 +40,3 @@ def digest(value: object) -> str:
     True
     """
     return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-NGRAM_WORDS = 13  # GPT-3's (Brown et al. 2020, appendix C)
-SHORTEST_WORDS = 5  # shorter texts are everyone's
-# Letters of scripts without spaces count one by one; runs of digits are all the same word.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|\d+")
-
-
-def words_of(text: str, numbers: bool = False) -> list[str]:
-    """Words without case, punctuation, layout or (unless `numbers`) the values of digits, of any script.
-
-    >>> words_of("It COSTS\\n $1,250!") == words_of("it costs ١ ٢")
-    True
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return ["0" if word[0].isdigit() and not numbers else word for word in _WORD.findall(folded)]
-
-
-def ngram_fingerprints(text: str, lengths: Sequence[int] = (NGRAM_WORDS,)) -> set[str]:
-    """Fingerprints (16 hex digits) of every run of as many words as `lengths` say."""
-    words = words_of(text)
-    return {
-        hashlib.blake2b(" ".join(words[at : at + length]).encode(), digest_size=8).hexdigest()
-        for length in lengths
-        for at in range(len(words) - length + 1)
-    }
-
-
-def item_fingerprints(text: str) -> tuple[int, set[str]]:
-    """(length in words, fingerprints) of a benchmark's text: its 13-grams, or the whole of one that is shorter."""
-    length = min(NGRAM_WORDS, len(words_of(text)))
-    return length, (ngram_fingerprints(text, (length,)) if length >= SHORTEST_WORDS else set())

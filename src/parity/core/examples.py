@@ -46,15 +46,19 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A conversation whose assistant turns are learned. Each of `tools` is the JSON text of a function's schema."""
+    """A conversation whose assistant turns are learned, those numbered in `untrained` (from 0) aside.
+
+    Each of `tools` is the JSON text of a function's schema.
+    """
 
     messages: tuple[Turn, ...]
     tools: tuple[str, ...] = ()
     origin: Origin = field(default=Origin(), compare=False)
+    untrained: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
-        return digest(("example", self.messages, self.tools))
+        return digest(("example", self.messages, self.tools, *([self.untrained] if self.untrained else [])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +142,11 @@ def turn_object(turn: Turn) -> dict[str, Plain]:
 
 
 def row_object(row: Row) -> dict[str, Plain]:
-    """A row as the JSON object of a canonical file, TRL's columns first."""
+    """A row as the JSON object of a canonical file, TRL's columns first; OpenAI's `weight: 0` marks untrained turns."""
     found: dict[str, Plain]
     if isinstance(row, Example):
-        found = {"messages": _objects(row.messages)}
+        turns = enumerate(row.messages)
+        found = {"messages": [turn_object(turn) | ({"weight": 0} if at in row.untrained else {}) for at, turn in turns]}
     elif isinstance(row, PreferencePair):
         found = {key: _objects(getattr(row, key)) for key in ("prompt", "chosen", "rejected")}
     elif isinstance(row, RatedAnswer):
@@ -163,7 +168,8 @@ def row_from_object(found: dict[str, Any]) -> Row:
     origin = Origin(found.get("user", ""), found.get("session", ""))
     tools = tuple(compact(tool) for tool in found.get("tools", ()))
     if "messages" in found:
-        return Example(_turns(found["messages"]), tools, origin)
+        untrained = tuple(at for at, turn in enumerate(found["messages"]) if turn.get("weight") == 0)
+        return Example(_turns(found["messages"]), tools, origin, untrained)
     if "chosen" in found:
         prompt, chosen, rejected = (_turns(found[key]) for key in ("prompt", "chosen", "rejected"))
         return PreferencePair(prompt, chosen, rejected, tools, origin)

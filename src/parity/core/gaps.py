@@ -33,13 +33,52 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Where a verdict stands among all that were asked of one question. `total`: the alpha of all looks together."""
+
+    question: str
+    number: int
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """Items whose written answers differ, of all. Equal answers score alike, so |gap| is at most `bound`."""
+
+    items: int
+    of: int
+
+    @property
+    def bound(self) -> float:
+        return self.items / self.of
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The incumbent asked again: of `asked` items, `floor_flips` were answered otherwise when asked twice at once.
+
+    `low`, `high` are the 95 % interval of that share. `stale` says that it changed after its answers were recorded (at
+    `at`, in seconds since 1970): of the `asked` of that time, `flips` were answered otherwise than before.
+    """
+
+    asked: int
+    floor_flips: int
+    low: float
+    high: float
+    stale: bool = False
+    flips: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Fractions throughout. `low`, `high` are the 95 % interval; the verdict reads the one-sided bounds at `alpha`.
 
     `interval` names the method of both. The counts of right and wrong and McNemar's p-values are None where scores are
     graded or items come in clusters. `p_value` is of "worse by the margin or more", `chance_within_margin` the
     posterior probability that it is not (right and wrong only); neither decides. `flips`: the share of items whose two
-    scores differ.
+    scores differ. `look` is None where no ledger was kept of the verdict, `differing` where no written answers are at
+    hand, `noise` where the incumbent was never asked again.
     """
 
     n: int
@@ -66,3 +105,6 @@ class Gap:
     items_needed: int | None = None
     p_value: float | None = None
     chance_within_margin: float | None = None
+    look: Look | None = None
+    differing: Differing | None = None
+    noise: Noise | None = None

@@ -48,12 +48,17 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Loglikelihoods:
-    """`values`: sum of log p (nats) of each continuation; `tokens`: how many tokens each has."""
+    """`values`: sum of log p (nats) of each continuation; `tokens`: how many tokens each has.
+
+    Where they are `relative`, p is the probability of a continuation given that it is one of these: their differences
+    are those of log p, their sum of p is 1. Only a request that says `compared` is answered so.
+    """
 
     values: tuple[float, ...]
     tokens: tuple[int, ...]
     usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
+    relative: bool = False
 
 
 class FailureKind(StrEnum):

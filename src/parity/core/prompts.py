@@ -139,7 +139,8 @@ class Loglikelihood:
     """Say how likely each continuation is after the prompt: sum of log p over its tokens, in nats.
 
     `contexts`, where there are any, are one a continuation: text that goes on from the prompt before it, and is read
-    but not scored (the options stand in the prompt, as in WinoGrande).
+    but not scored (the options stand in the prompt, as in WinoGrande). `compared`: only which continuation is likelier,
+    and by how much, is asked; an engine may then say how likely each is given that it is one of these.
     """
 
     id: RequestId
@@ -147,6 +148,7 @@ class Loglikelihood:
     continuations: tuple[str, ...]
     fit: Fit = Fit()
     contexts: tuple[str, ...] = ()
+    compared: bool = False
     _fingerprint: str = field(default="", init=False, repr=False, compare=False)
 
     def alone(self) -> "tuple[Loglikelihood, ...]":
@@ -177,7 +179,9 @@ def fingerprint(request: Request) -> str:
 
 
 def _digest(request: Request) -> str:
-    # Contexts and constraints are not in every fingerprint, so that answers kept before there were any stay known.
+    # What not every request has is not in every fingerprint, so that answers kept before there was any stay known.
+    if isinstance(request, Loglikelihood) and request.compared:
+        return digest((fingerprint(replace(request, compared=False)), "compared"))
     if isinstance(request, Loglikelihood) and request.contexts:
         return digest((fingerprint(replace(request, contexts=())), request.contexts))
     if isinstance(request, Generate) and request.constraint:

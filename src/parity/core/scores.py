@@ -25,6 +25,7 @@ class UnscoredReason(StrEnum):
     NOT_A_NUMBER = "not a number"
     FAILED = "technical failure"
     ABSENT = "absent from the record"
+    UNJUDGED = "left to a judge"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from parity.core.examples import Example, Origin, Passage, PreferencePair, RatedAnswer, Row, Turn
-from parity.curation.turns import Rejected, text_of, text_turn, tools_of, turns_of
+from parity.curation.turns import Rejected, text_of, text_turn, tools_of, turns_of, unread_keys, untrained_of
 
 Record = Mapping[str, Any]
 _USER_KEYS = ("user", "user_id", "end_user", "client_id")
 _SESSION_KEYS = ("session", "session_id", "conversation_id", "thread_id", "chat_id")
 _HH = re.compile(r"\n\n(Human|Assistant):")
-_TRUE, _FALSE = ("true", "1", "yes", "good", "desirable"), ("false", "0", "no", "bad", "undesirable")
+_TRUE = ("true", "1", "1.0", "yes", "good", "desirable")
+_FALSE = ("false", "0", "0.0", "no", "bad", "undesirable")
 
 
 def row_of(record: object) -> tuple[str, Row]:
@@ -28,10 +29,29 @@ def row_of(record: object) -> tuple[str, Row]:
         record = {"messages": record[0], **record[1]}  # pairs of a request's messages and the response
     if not isinstance(record, Mapping):
         raise Rejected("a row is no object")
-    for name, keys, read in _FORMATS:
+    for name, keys, _, read in _FORMATS:
         if all(key in record for key in keys):
             return name, read(record)
-    raise Rejected(f"no known format has the keys {', '.join(sorted(map(str, record))[:6])}")
+    raise Rejected(f"no known format has the keys {', '.join(sorted(str(key)[:40] for key in record)[:6])}")
+
+
+def not_kept(form: str, record: object) -> set[str]:
+    """Names of what a record says beyond its row: settings of the request, names of people, whatever else.
+
+    No value of theirs is learned from; they are counted, so that nobody takes them for kept.
+    """
+    if not isinstance(record, Mapping):
+        return set()
+    keys, more = next(
+        (keys, more) for name, keys, more, _ in _FORMATS if name == form and all(k in record for k in keys)
+    )
+    read = {*keys, *more, *_EVERYWHERE}
+    unread = {str(key) for key in record.keys() - read if record[key] not in (None, [], {}, "")}
+    request = next((record[key] for key in ("request", "body") if key in record), None)
+    if isinstance(request, Mapping):
+        unread |= {str(key) for key in request.keys() - {"messages", "input", *_EVERYWHERE}}
+    turns = next((record[key] for key in ("messages", "conversations") if key in record), None)
+    return unread | {f"messages[].{key}" for key in unread_keys(turns)}
 
 
 def _origin(record: Record) -> Origin:
@@ -44,22 +64,37 @@ def _origin(record: Record) -> Origin:
     return Origin(first(_USER_KEYS), first(_SESSION_KEYS))
 
 
-def _example(turns: tuple[Turn, ...], tools: tuple[str, ...], record: Record) -> Example:
+def _example(
+    turns: tuple[Turn, ...], tools: tuple[str, ...], record: Record, untrained: tuple[int, ...] = ()
+) -> Example:
     if turns[-1].role != "assistant":
         raise Rejected(f"ends with a turn of role {turns[-1].role}: nothing to learn")
-    return Example(turns, tools, _origin(record))
+    if record.get("parallel_tool_calls") is False and any(len(turn.tool_calls) > 1 for turn in turns):
+        raise Rejected("several tool calls in a turn, though parallel_tool_calls is false")
+    return Example(turns, tools, _origin(record), untrained)
+
+
+def _own(turns: tuple[Turn, ...]) -> tuple[int, ...]:
+    """Numbers of the assistant's turns."""
+    return tuple(at for at, turn in enumerate(turns) if turn.role == "assistant")
+
+
+def _tools(record: Record) -> tuple[str, ...]:
+    return tools_of(record.get("tools") or record.get("functions"))
 
 
 def _messages(record: Record) -> Row:
     turns = turns_of(record["messages"])
-    tools = tools_of(record.get("tools") or record.get("functions"))
+    untrained = untrained_of(record["messages"])
     if "label" in record:
-        return _rated(turns[:-1], turns[-1:], record["label"], tools, record)
-    return _example(turns, tools, record)
+        if len(turns) - 1 in untrained:
+            raise Rejected("the answer that is rated has weight 0")
+        return _rated(turns[:-1], turns[-1:], record["label"], _tools(record), record)
+    return _example(turns, _tools(record), record, untrained)
 
 
 def _stored(record: Record) -> Row:
-    """A request and the answer it got."""
+    """A request and the answer it got, which alone is learned: earlier answers have requests of their own."""
     request = record.get("request", record.get("body", record))
     response = record.get("response", record)
     response = response.get("body", response) if isinstance(response, Mapping) else response
@@ -68,17 +103,16 @@ def _stored(record: Record) -> Row:
     choices = response.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise Rejected("the response has no choices")
+    if len(choices) > 1:
+        raise Rejected("the response has several choices: keep the one that is meant")
     reason = choices[0].get("finish_reason")
     if reason not in (None, "stop", "tool_calls", "function_call"):
         raise Rejected(f"the answer was cut (finish_reason {str(reason)[:40]})")
     asked = request.get("messages", request.get("input"))
-    answered = choices[0].get("message")
-    if isinstance(answered, Mapping) and answered.get("refusal"):
-        raise Rejected("the answer is a refusal")
-    turns = turns_of([*(asked if isinstance(asked, list) else []), answered])
+    turns = turns_of([*(asked if isinstance(asked, list) else []), choices[0].get("message")])
     if len(turns) < 2:
         raise Rejected("the request's messages are not in the file")
-    return _example(turns, tools_of(request.get("tools")), {**record, **request})
+    return _example(turns, _tools(request), {**record, **request}, _own(turns[:-1]))
 
 
 def _openai_preference(record: Record) -> Row:
@@ -86,20 +120,21 @@ def _openai_preference(record: Record) -> Row:
     if not isinstance(asked, Mapping):
         raise Rejected("input is no object")
     chosen, rejected = (turns_of(record[key], key) for key in ("preferred_output", "non_preferred_output"))
-    return _pair(turns_of(asked.get("messages")), chosen, rejected, tools_of(asked.get("tools")), record)
+    return _pair(turns_of(asked.get("messages")), chosen, rejected, _tools(asked), record)
 
 
 def _sharegpt(record: Record) -> Row:
     said = turns_of(record["conversations"])
     system = record.get("system")
     turns = ((text_turn("system", system, "system"),) if system else ()) + said
-    tools = tools_of(record.get("tools"))
+    tools = _tools(record)
     if "chosen" in record:
         chosen, rejected = (_ending(record[key], key) for key in ("chosen", "rejected"))
         return _pair(turns, chosen, rejected, tools, record)
     if "kto_tag" in record:
         return _rated(turns[:-1], turns[-1:], record["kto_tag"], tools, record)
-    return _example(turns, tools, record)
+    before = len(turns) - len(said)
+    return _example(turns, tools, record, tuple(at + before for at in untrained_of(record["conversations"])))
 
 
 def _alpaca(record: Record) -> Row:
@@ -108,7 +143,10 @@ def _alpaca(record: Record) -> Row:
     if more.strip() and more.strip().lower() != "nan":
         asked = Turn("user", f"{asked.content}\n\n{more}")
     earlier: list[Turn] = [text_turn("system", record["system"], "system")] if record.get("system") else []
-    for question, answer in record.get("history") or ():
+    history = record.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+        raise Rejected("history is no list of questions with their answers")
+    for question, answer in history:
         earlier += [text_turn("user", question, "history"), text_turn("assistant", answer, "history")]
     if "chosen" in record:
         chosen, rejected = (_ending(record[key], key) for key in ("chosen", "rejected"))
@@ -118,7 +156,7 @@ def _alpaca(record: Record) -> Row:
 
 
 def _preference(record: Record) -> Row:
-    tools = tools_of(record.get("tools"))
+    tools = _tools(record)
     if record.get("prompt"):
         chosen, rejected = (_ending(record[key], key) for key in ("chosen", "rejected"))
         return _pair(_beginning(record["prompt"]), chosen, rejected, tools, record)
@@ -130,11 +168,13 @@ def _preference(record: Record) -> Row:
 
 
 def _completion(record: Record) -> Row:
-    prompt, completion = _beginning(record["prompt"]), _ending(record["completion"], "completion")
-    tools = tools_of(record.get("tools"))
+    """A prompt and its completion, which alone is learned, as in TRL."""
+    key = "completion" if "completion" in record else "response"
+    prompt, completion = _beginning(record["prompt"]), _ending(record[key], key)
+    tools = _tools(record)
     if "label" in record:
         return _rated(prompt, completion, record["label"], tools, record)
-    return _example(prompt + completion, tools, record)
+    return _example(prompt + completion, tools, record, _own(prompt))
 
 
 def _passage(record: Record) -> Row:
@@ -169,12 +209,16 @@ def _beginning(found: object) -> tuple[Turn, ...]:
 def _ending(found: object, what: str) -> tuple[Turn, ...]:
     if isinstance(found, Mapping):
         found = [found]
+    if isinstance(found, list) and untrained_of(found):
+        raise Rejected(f"a message of {what} has weight 0, which only whole conversations can keep")
     return turns_of(found, what) if isinstance(found, list) else (text_turn("assistant", found, what),)
 
 
 def _dialogue(found: object, what: str) -> tuple[Turn, ...]:
     """A whole conversation: messages, or a text with Human: and Assistant: in it (Anthropic's HH)."""
     if isinstance(found, list):
+        if len(found) - 1 in untrained_of(found):
+            raise Rejected(f"the answer of {what} has weight 0")
         return turns_of(found, what)
     pieces = _HH.split(text_of(found, what))
     if len(pieces) < 5 or pieces[0].strip():
@@ -184,14 +228,19 @@ def _dialogue(found: object, what: str) -> tuple[Turn, ...]:
     return tuple(text_turn("user" if role == "Human" else "assistant", text.strip(), what) for role, text in said)
 
 
-_FORMATS: tuple[tuple[str, tuple[str, ...], Callable[[Record], Row]], ...] = (
-    ("openai preference", ("input", "preferred_output", "non_preferred_output"), _openai_preference),
-    ("stored completion", ("request", "response"), _stored),
-    ("stored completion", ("choices",), _stored),
-    ("sharegpt", ("conversations",), _sharegpt),
-    ("messages", ("messages",), _messages),
-    ("alpaca", ("instruction",), _alpaca),
-    ("preference", ("chosen", "rejected"), _preference),
-    ("prompt and completion", ("prompt", "completion"), _completion),
-    ("text", ("text",), _passage),
+_EVERYWHERE = ("tools", "functions", "parallel_tool_calls", "metadata", "id", *_USER_KEYS, *_SESSION_KEYS)
+# Name, the keys it is known by, the keys it may have besides, how it is read.
+_FORMATS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Record], Row]], ...] = (
+    ("openai preference", ("input", "preferred_output", "non_preferred_output"), (), _openai_preference),
+    ("stored completion", ("request", "response"), (), _stored),
+    ("stored completion", ("body", "response"), (), _stored),
+    ("stored completion", ("choices",), ("messages", "input"), _stored),
+    ("sharegpt", ("conversations",), ("system", "chosen", "rejected", "kto_tag"), _sharegpt),
+    ("messages", ("messages",), ("label",), _messages),
+    ("alpaca", ("instruction",), ("input", "system", "history", "chosen", "rejected", "output", "response"), _alpaca),
+    ("preference", ("chosen", "rejected"), ("prompt",), _preference),
+    ("prompt and completion", ("prompt", "completion"), ("label",), _completion),
+    ("prompt and completion", ("prompt", "response"), ("label",), _completion),
+    ("stored completion", ("response",), (), _stored),
+    ("text", ("text",), (), _passage),
 )

@@ -7,7 +7,7 @@ Special tokens in what people wrote stay plain text, as in the engines. Loads no
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -178,7 +178,7 @@ class Labeller:
 
     def _conversation(self, example: Example, row_id: str, first_turn: int) -> Sequences | Refused:
         written, guarded = self._guarded(example.messages)
-        readings = self._reader.readings(Example(guarded, example.tools), first_turn)
+        readings = self._reader.readings(replace(example, messages=guarded), first_turn)
         if isinstance(readings, Refused):
             return readings
         found = []
@@ -261,5 +261,8 @@ def open_labeller(folder: Path) -> Labeller:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} holds no usable tokenizer: {str(error)[:200]}.", "Check the path.") from error
+        todo = "Check the path."
+        if (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file():
+            todo = "It has a tokenizer.model only: get its tokenizer.json too, which says what each token covers."
+        raise ModelError(f"{folder} holds no usable tokenizer: {str(error)[:200]}.", todo) from error
     return Labeller.of_folder(folder, tokenizer)

@@ -80,11 +80,15 @@ class Reader:
     stops: frozenset[str] = frozenset()
 
     def readings(self, example: Example, first_turn: int = 0) -> list[Reading] | Refused:
-        """One reading or more, in which every assistant turn from `first_turn` on is trained exactly once."""
+        """One reading or more, in which every assistant turn from `first_turn` on is trained exactly once.
+
+        Turns that the example says are untrained are read only, as are those before `first_turn`.
+        """
         turns = example.messages
-        asked = [at for at, turn in enumerate(turns) if turn.role == "assistant" and at >= first_turn]
+        own = (at for at, turn in enumerate(turns) if turn.role == "assistant" and at >= first_turn)
+        asked = [at for at in own if at not in example.untrained]
         if not asked:
-            return Refused(Fault.EMPTY_MASK, "no turn of the assistant's")
+            return Refused(Fault.EMPTY_MASK, "no turn of the assistant's that is trained")
         jobs = []
         for at in asked:
             whole = turns[: at + 1]

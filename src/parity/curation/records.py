@@ -9,8 +9,10 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -40,17 +42,19 @@ def records(path: Path, read_bytes: Callable[[int], None] = lambda _: None) -> I
     try:
         with path.open("rb") as raw:
             stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw  # type: ignore[assignment]
-            reader = {".jsonl": _lines, ".ndjson": _lines, ".json": _array, ".csv": _table}.get(kind)
+            reader = _READERS.get(kind)
             if reader is None:
-                raise DataError(f"{path} is of no known kind.", "Name it .jsonl, .json or .csv, gzipped or not.")
+                raise DataError(f"{path} is of no known kind.", f"Name it {', '.join(_READERS)}, gzipped or not.")
             for found in reader(stream):
                 read_bytes(raw.tell())
                 yield found
             read_bytes(raw.seek(0, io.SEEK_END))
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.", "Check the path.") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}.", "Download or copy it again.") from error
+    except _EndsHere as error:
+        raise DataError(f"{path}: {error}.", "Mend it there, or save it as JSON lines (.jsonl) or CSV.") from error
 
 
 def _lines(stream: IO[bytes]) -> Iterator[Found]:
@@ -72,7 +76,7 @@ def _parsed(number: int, line: bytes) -> Found:
     except UnicodeDecodeError:
         return Found(number, broken="not UTF-8 text")
     except _NaN:
-        return Found(number, broken="NaN or Infinity, which JSON has no word for")
+        return Found(number, broken=_NAN)
     except (ValueError, RecursionError):
         return Found(number, broken="not JSON")
 
@@ -85,69 +89,93 @@ def _no_nan(_: str) -> NoReturn:
     raise _NaN
 
 
+class _EndsHere(Exception):
+    """Nothing behind a place can be told apart, so what follows would be lost."""
+
+
 def _array(stream: IO[bytes]) -> Iterator[Found]:
-    """Elements of one JSON array. Behind a broken one nothing can be told apart, so reading ends there."""
-    text = codecs.getreader("utf-8-sig")(stream)
-    decoder = json.JSONDecoder(parse_constant=_no_nan)
-    buffer = _more(text, "").lstrip()
+    """Elements of one JSON array; also JSON lines, which some name .json."""
+    if _begins_with_an_object(stream):
+        yield from _lines(stream)
+        return
+    text = codecs.getreader("utf-8-sig")(stream, "surrogateescape")
+    odd = list[str]()
+    decoder = json.JSONDecoder(parse_constant=lambda word: odd.append(word))
+    buffer = text.read(_CHUNK).lstrip()
     if not buffer.startswith("["):
-        yield Found(1, broken="a .json file that holds no array (JSON lines are named .jsonl)")
+        yield Found(1, broken="a .json file that holds neither an array nor JSON lines")
         return
     at, number = 1, 1
     while True:
         at = _GAP.match(buffer, at).end()  # type: ignore[union-attr]  # an empty gap matches too
         if buffer.startswith("]", at):
             return
+        odd.clear()
         try:
             record, end = decoder.raw_decode(buffer, at)
-        except _NaN:
-            yield Found(number, broken="NaN or Infinity, and no row behind it can be read: use .jsonl")
-            return
         except (ValueError, RecursionError):
             end = len(buffer)
         if end < len(buffer):
-            yield Found(number, record) if end - at <= MAX_ROW_BYTES else Found(number, broken=_LONG)
+            broken = _NAN if odd else _LONG if end - at > MAX_ROW_BYTES else ""
+            broken = "not UTF-8 text" if not broken and _BYTES.search(buffer, at, end) else broken
+            yield Found(number, None if broken else record, broken)
             at, number = end, number + 1
             continue
         left = buffer[at:]
-        buffer, at = (_more(text, left) if len(left) <= 64 * MAX_ROW_BYTES else left), 0
+        buffer, at = (left + text.read(_CHUNK) if len(left) <= 64 * MAX_ROW_BYTES else left), 0
         if len(buffer) == len(left):
-            yield Found(number, broken="not JSON, and no row behind it can be read: use .jsonl")
-            return
+            raise _EndsHere(f"row {number} is not JSON, and no row behind it can be told apart")
 
 
 _GAP = re.compile(r"[\s,]*")
+_BYTES = re.compile("[\udc80-\udcff]")  # what was no UTF-8
+_NAN = "NaN or Infinity, which JSON has no word for"
 _LONG = f"more than {MAX_ROW_BYTES:,} characters in a row"
 
 
-def _more(text: codecs.StreamReader, buffer: str) -> str:
-    try:
-        return buffer + text.read(_CHUNK)
-    except UnicodeDecodeError:
-        return buffer
+def _begins_with_an_object(stream: IO[bytes]) -> bool:
+    first = stream.readline(MAX_ROW_BYTES + 1)
+    while first and not first.strip():
+        first = stream.readline(MAX_ROW_BYTES + 1)
+    stream.seek(0)
+    return first.strip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and not _parsed(1, first).broken
 
 
 def _table(stream: IO[bytes]) -> Iterator[Found]:
-    text = codecs.getreader("utf-8-sig")(stream, "replace")
+    """Rows of a table whose columns are parted by commas, semicolons or tabs, in UTF-8 or (marked as such) UTF-16."""
+    marked = stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    stream.seek(0)
+    text = codecs.getreader("utf-16" if marked else "utf-8-sig")(stream, "replace" if marked else "surrogateescape")
     csv.field_size_limit(MAX_ROW_BYTES)
-    rows = csv.reader(_physical_lines(text))
+    lines = _physical_lines(text)
+    first = next(lines, "")
+    delimiter = max(",;\t", key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+    rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
+        line = rows.line_num + 1
         try:
             cells = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Found(rows.line_num, broken=f"not CSV ({error})")
+            yield Found(line, broken=f"not CSV ({error})")
             continue
         if header is None:
             header = cells
-        elif any("�" in cell for cell in cells):
-            yield Found(rows.line_num, broken="not UTF-8 text")
-        elif len(cells) != len(header):
-            yield Found(rows.line_num, broken=f"{len(cells)} cells for {len(header)} columns")
-        else:
-            yield Found(rows.line_num, dict(zip(header, cells, strict=True)))
+            if len(set(header)) < len(header):
+                raise _EndsHere("its header names a column twice")
+        elif cells:
+            yield _row(header, cells, line, several=rows.line_num > line)
+
+
+def _row(header: list[str], cells: list[str], line: int, several: bool) -> Found:
+    if any(_BYTES.search(cell) for cell in cells):
+        return Found(line, broken="not UTF-8 text")
+    if len(cells) != len(header):
+        why = " over several lines (a quote that is not closed?)" if several else ""
+        return Found(line, broken=f"{len(cells)} cells for {len(header)} columns{why}")
+    return Found(line, dict(zip(header, cells, strict=True)))
 
 
 def _physical_lines(text: codecs.StreamReader) -> Iterator[str]:
@@ -159,3 +187,8 @@ def _physical_lines(text: codecs.StreamReader) -> Iterator[str]:
             yield line + "\n"
     if rest:
         yield rest
+
+
+_READERS: dict[str, Callable[[IO[bytes]], Iterator[Found]]] = {
+    ".jsonl": _lines, ".ndjson": _lines, ".json": _array, ".csv": _table, ".tsv": _table,
+}  # fmt: skip

@@ -19,6 +19,11 @@ _ROLES: dict[str, Role] = {
 _RENDERED = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[/?INST\]|<\|(?:user|assistant|system)\|>|<<SYS>>"
 )
+_CALLS = ("function_call", "tool_call")  # ShareGPT's roles of a turn that is nothing but calls
+_READ = {
+    "role", "from", "content", "value", "weight", "tool_calls", "function_call", "name", "tool_call_id", "refusal",
+    "audio", "reasoning_content", "thinking", "reasoning",
+}  # fmt: skip
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -32,16 +37,42 @@ def turns_of(found: object, what: str = "messages") -> tuple[Turn, ...]:
     Raises:
         Rejected: it is no conversation.
     """
+    found = _list_in(found)
     if not isinstance(found, list) or not found:
         raise Rejected(f"{what} is empty" if found in (None, [], "") else f"{what} is no list of messages")
     turns = tuple(turn for message in found for turn in _turn(message))
     pending: set[str] = set()
     for at, turn in enumerate(turns, start=1):
-        if turn.tool_calls:
-            pending = {call.id for call in turn.tool_calls} or {""}
-        elif turn.role == "tool" and not pending and what == "messages":
-            raise Rejected(f"message {at} is a tool's result, but no tool was called")
+        pending |= {call.id for call in turn.tool_calls}
+        if turn.role == "tool" and what == "messages":
+            if not pending:
+                raise Rejected(f"message {at} is a tool's result, but no tool was called")
+            if turn.tool_call_id and "" not in pending and turn.tool_call_id not in pending:
+                raise Rejected(f"message {at} is the result of a call that nobody made (its tool_call_id)")
     return turns
+
+
+def untrained_of(found: object) -> tuple[int, ...]:
+    """Numbers (from 0) of the assistant's messages that carry OpenAI's `weight: 0`: read, not learned.
+
+    Raises:
+        Rejected: a weight is neither 0 nor 1, or none of the assistant's messages is left to learn.
+    """
+    messages: list[Mapping[str, Any]] = _list_in(found) or []
+    own = [at for at, message in enumerate(messages) if _role_of(message)[1] == "assistant"]
+    if any(messages[at].get("weight") not in (None, 0, 1) for at in own):
+        raise Rejected("a message's weight is neither 0 nor 1")
+    muted = tuple(at for at in own if messages[at].get("weight") == 0)
+    if muted and len(muted) == len(own):
+        raise Rejected("every answer has weight 0: nothing to learn")
+    return muted
+
+
+def unread_keys(found: object) -> set[str]:
+    """Keys with a value in a list of messages that say something a canonical turn has no place for."""
+    messages: list[Mapping[str, Any]] = _list_in(found) or []
+    keys = {key for message in messages for key in message.keys() - _READ if message[key] not in (None, [], "")}
+    return keys | {"name" for message in messages if message.get("name") and _role_of(message)[1] != "tool"}
 
 
 def text_turn(role: Role, found: object, what: str) -> Turn:
@@ -67,9 +98,10 @@ def text_of(found: object, what: str) -> str:
     if isinstance(found, float):
         raise Rejected(f"{what} is a number or NaN")
     if isinstance(found, list):
-        other = [part for part in found if not (isinstance(part, dict) and isinstance(part.get("text"), str))]
-        if other:
-            raise Rejected(f"{what} has parts that are no text")
+        for part in found:
+            if not (isinstance(part, dict) and isinstance(part.get("text"), str)):
+                kind = str(part.get("type"))[:20] if isinstance(part, dict) else type(part).__name__
+                raise Rejected(f"{what} has a part that is no text ({kind})")
         found = "".join(part["text"] for part in found)
     if not isinstance(found, str):
         raise Rejected(f"{what} is no text")
@@ -106,15 +138,16 @@ def tools_of(found: object) -> tuple[str, ...]:
 def _turn(message: object) -> Sequence[Turn]:
     if not isinstance(message, Mapping):
         raise Rejected("a message is no object")
-    named = message.get("role", message.get("from"))
+    named, role = _role_of(message)
     content = message.get("content", message.get("value"))
-    if named in ("function_call", "tool_call"):
+    if named in _CALLS:
         return [Turn("assistant", "", _calls_in(content))]
-    role = _ROLES.get(named.lower()) if isinstance(named, str) else None
     if role is None:
         raise Rejected(f"unknown role {str(named)[:40]!r}")
-    if message.get("weight") == 0:
-        raise Rejected("a message has weight 0, which cannot be kept: split the conversation before it")
+    if message.get("refusal"):
+        raise Rejected("an answer is a refusal (in `refusal`, not in its content)")
+    if message.get("audio"):
+        raise Rejected("a message is sound, and only text can be kept")
     calls = tuple(_call(call) for call in _listed(message))
     if calls and role != "assistant":
         raise Rejected(f"tool calls in a turn of role {role}")
@@ -124,6 +157,19 @@ def _turn(message: object) -> Sequence[Turn]:
         raise Rejected(f"an empty turn of role {role}")
     name, call_id = (str(message.get(key) or "") for key in ("name", "tool_call_id"))
     return [Turn(role, text, calls, thought, name if role == "tool" else "", call_id)]
+
+
+def _list_in(found: object) -> Any:
+    """A list, also from its JSON text (the cell of a table)."""
+    return _parsed(found, "messages") if isinstance(found, str) and found.lstrip().startswith("[") else found
+
+
+def _role_of(message: object) -> tuple[object, Role | None]:
+    """A role as it was written, and as we write it."""
+    named = message.get("role", message.get("from")) if isinstance(message, Mapping) else None
+    if named in _CALLS:
+        return named, "assistant"
+    return named, _ROLES.get(named.lower()) if isinstance(named, str) else None
 
 
 def _listed(message: Mapping[str, Any]) -> list[Any]:

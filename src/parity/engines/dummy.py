@@ -1,7 +1,8 @@
 """An engine without a model: deterministic answers, no key, no weights. A floor to measure against, and a rehearsal.
 
 `dummy:` answers a letter drawn from the digest of the prompt; `dummy:letter=B` always B. Options, joined by commas:
-seed=3, letter=B, delay_ms=5 (time per answer), context=100 (window, in words), log=FILE (one line per item asked).
+seed=3, letter=B, say=[[A]] (always this text), delay_ms=5 (time per answer), context=100 (window, in words), log=FILE
+(one line per item asked).
 """
 
 import time
@@ -18,7 +19,7 @@ from parity.engines.open import EngineOptions
 from parity.engines.stops import cut
 from parity.errors import ContextExceeded, UsageError, did_you_mean
 
-_OPTIONS = ("seed", "letter", "delay_ms", "context", "log")
+_OPTIONS = ("seed", "letter", "say", "delay_ms", "context", "log")
 
 
 class DummyEngine:
@@ -30,11 +31,12 @@ class DummyEngine:
         self.model = ref
         self._seed = settings.get("seed", "0")
         self._letter = settings.get("letter")
+        self._say = settings.get("say")
         self._delay_s = _number(settings, "delay_ms", 0) / 1000
         self._log = settings.get("log")
         context = _number(settings, "context", 0)
         self.capabilities = Capabilities(frozenset({"generation", "loglikelihood"}), True, context or None)
-        answers = {key: settings[key] for key in ("seed", "letter", "context") if key in settings}
+        answers = {key: settings[key] for key in ("seed", "letter", "say", "context") if key in settings}
         self.identity = Identity(str(ref), "dummy", "dummy", settings=tuple(sorted(answers.items())))
         self._cancellations = Cancellations()
 
@@ -88,6 +90,7 @@ class DummyEngine:
         draw = f"{request.sampling.seed}/{request.id.draw}" if request.sampling.temperature > 0 else "greedy"
         letter = self._letter or "ABCD"[_hash(self._seed, text, draw)[0] % 4]
         words = [letter, *(f"word{byte}" for byte in _hash(self._seed, text, draw, "more"))]
+        words = self._say.split() if self._say else words
         answer, stopped = cut(" ".join(words[: request.sampling.max_tokens]), request.sampling.stop)
         finish: Literal["stop", "length"] = "stop" if stopped or request.sampling.max_tokens > len(words) else "length"
         return Generation(answer, finish, Usage(usage.prompt_tokens, len(answer.split()), usage.truncated_tokens))

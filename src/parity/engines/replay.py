@@ -6,12 +6,12 @@ item id, and `replay:table.csv#column` names the column of answers. What was not
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output, Usage, decode_output, encode_output
-from parity.core.prompts import Generate, Request, RequestId, RequestKind, fingerprint, kind_of
+from parity.core.prompts import Generate, Loglikelihood, Request, RequestId, RequestKind, fingerprint, kind_of
 from parity.core.refs import ModelRef
 from parity.core.runs import Identity
 from parity.engines.base import Cancellations, Capabilities, Engine
@@ -81,7 +81,9 @@ class ReplayEngine:
         recorded = self._answers.get(request.id)
         if recorded is None:
             return Failure(FailureKind.NOT_RECORDED, f"{self._path} has no answer for item {request.id.item!r}")
-        if recorded.fingerprint not in (None, fingerprint(request)):
+        # Where options are only compared, their recorded log-likelihoods serve.
+        asked = [request, *([replace(request, compared=False)] if isinstance(request, Loglikelihood) else [])]
+        if recorded.fingerprint not in (None, *map(fingerprint, asked)):
             return Failure(FailureKind.NOT_RECORDED, f"{self._path} recorded another prompt for {request.id.item!r}")
         return recorded.output
 

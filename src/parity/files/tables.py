@@ -1,13 +1,13 @@
 """Rows of text from CSV or JSON lines, plain or gzipped, with clear errors: what the field's tables come as."""
 
 import csv
-import gzip
 import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from parity.errors import DataError, did_you_mean
+from parity.files import json_lines, read_text
 
 ID_COLUMNS = ("item", "item_id", "id", "question_id")
 
@@ -73,28 +73,12 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: the file is missing, not text, not of its format, or has no rows.
     """
-    text = _text(path)
+    text = read_text(path, "file", DataError)
     kind = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
     table = _json_lines(path, text) if kind.startswith((".jsonl", ".ndjson")) else _csv(path, text, kind)
     if not table.rows:
         raise DataError(f"{path} has no rows.", "Check that it is the right file.")
     return table
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(
-            f"There is no file {path}.", "Check the path; relative paths start at the current folder."
-        ) from error
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise DataError(f"{path} is not a whole gzip file: {error}.", "Download it again.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
 
 
 def _csv(path: Path, text: str, kind: str) -> Table:
@@ -121,19 +105,7 @@ def _csv(path: Path, text: str, kind: str) -> Table:
 
 
 def _json_lines(path: Path, text: str) -> Table:
-    rows: list[dict[str, str | None]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}, line {number}, is not JSON: {error.msg}.", "Each line holds one JSON object."
-            ) from error
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}, line {number}, is not a JSON object.", "Each line holds one JSON object.")
-        rows.append({key: _cell(value) for key, value in entry.items()})
+    rows = [{key: _cell(value) for key, value in entry.items()} for _, entry in json_lines(path, text)]
     columns = tuple(dict.fromkeys(key for row in rows for key in row))
     return Table(path, columns, tuple({column: row.get(column) for column in columns} for row in rows))
 

@@ -5,6 +5,7 @@ is only said.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -24,6 +25,7 @@ from parity.store import Workspace
 
 # A token of English is about four bytes; other languages and code take more tokens for as many bytes.
 BYTES_PER_TOKEN = 4
+_NOTED_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,28 @@ def likely_usage(request: Request) -> tuple[int, int]:
         return size // BYTES_PER_TOKEN + 1, request.sampling.max_tokens
     size += len(request.contexts[0].encode()) if request.contexts else 0
     return sum((size + len(text.encode())) // BYTES_PER_TOKEN + 1 for text in request.continuations), 0
+
+
+class WorkLog:
+    """Keeps in the workspace what an engine computes for a run, as it does: a kill loses a second of it at most.
+
+    `begun` is what it had computed before.
+    """
+
+    def __init__(self, engine: Engine, workspace: Workspace, key: RunKey, begun: TokenWork | None) -> None:
+        self._engine, self._workspace, self._run_id = engine, workspace, key.run_id
+        self._begun = begun or work_of(engine)
+        self._work_id: int | None = None
+        self._noted_s = time.monotonic()
+
+    def note(self, at_once: bool = False) -> None:
+        """Write what is computed by now, unless this was done within the last second."""
+        now_s = time.monotonic()
+        if not at_once and now_s - self._noted_s < _NOTED_EVERY_S:
+            return
+        self._noted_s, done = now_s, work_of(self._engine) - self._begun
+        if done.computed:
+            self._work_id = self._workspace.put_work(self._work_id, self._run_id, done)
 
 
 class CallLog:

@@ -5,12 +5,13 @@ Missing pairs are never dropped in silence: the verdict must survive their going
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parity.core.gaps import Gap, Missing, Verdict
 from parity.core.items import Tag
 from parity.core.runs import Marked
 from parity.core.scores import Score
+from parity.errors import DataError
 from parity.measurement.draws import ItemScore, item_scores
 from parity.measurement.pairing import AnyPairs, Pairs, pair_items
 from parity.measurement.verdicts import held, verdict_of
@@ -144,7 +145,10 @@ def _within(scores: Mapping[str, ItemScore], items: set[str]) -> dict[str, ItemS
 
 @dataclass(frozen=True, slots=True)
 class RecordedGap:
-    """Two recorded models by name, their gap and that of every slice; `outside` answers named no option: wrong."""
+    """Two recorded models by name, their gap and that of every slice; `outside` answers named no option: wrong.
+
+    `clean`: the gap on the items that are in no training file, where that was asked for.
+    """
 
     candidate: str
     incumbent: str
@@ -152,6 +156,7 @@ class RecordedGap:
     slices: dict[Tag, Gap]
     candidate_outside: int
     incumbent_outside: int
+    clean: Gap | None = None
 
 
 def compared(
@@ -167,6 +172,24 @@ def compared(
     return RecordedGap(
         candidate, incumbent, gap, slice_gaps(ours, theirs, alpha), outside_count(ours), outside_count(theirs)
     )
+
+
+def beside_clean(
+    found: RecordedGap, ours: Sequence[Marked], theirs: Sequence[Marked], clean: Mapping[str, bool]
+) -> RecordedGap:
+    """The same comparison with the gap on clean items beside it, at the same margin and alpha.
+
+    Raises:
+        DataError: an item of which is not known whether it is clean, or no clean item with both scores.
+    """
+    unknown = sorted({marked.item for marked in (*ours, *theirs)} - clean.keys())
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} items are not in the list of clean ones, among them {unknown[0]!r}.",
+            "List them for the same benchmark: parity contamination -b B --train FILE --output clean.csv.",
+        )
+    kept = [[marked for marked in marks if clean[marked.item]] for marks in (ours, theirs)]
+    return replace(found, clean=gap_of(kept[0], kept[1], found.gap.margin, found.gap.alpha))
 
 
 def outside_count(marks: Iterable[Marked]) -> int:

@@ -1,27 +1,27 @@
 """measure: ask every model the same items by the same protocol, mark the answers, compare candidates to incumbent."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from parity.benchmarks.base import Benchmark, Protocol
+from parity.benchmarks.base import Benchmark
+from parity.core.digests import digest
 from parity.core.gaps import Gap
-from parity.core.items import Item
-from parity.core.outputs import Output
-from parity.core.prompts import Drawing, Fit, Generate, Request, RequestId, fingerprint
 from parity.core.refs import ModelRef
-from parity.core.runs import Marked, RunKey, TokenWork
-from parity.engines.base import Engine
+from parity.core.runs import Marked, TokenWork
 from parity.engines.open import EngineOptions, Engines
 from parity.errors import UsageError
 from parity.files.egress import Egress, seen, watch
-from parity.marking.checks import Marking
-from parity.measurement.accounting import CallLog, Forecast, Terms, cost_so_far, price_of, tell_forecast, work_of
+from parity.measurement.accounting import Forecast, Terms, price_of, tell_forecast
+from parity.measurement.asking import Asking, Progress, Questions, chosen, measure_one
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
-from parity.measurement.notes import notes_of
-from parity.measurement.refusals import check_drawing, check_kinds, check_scorable, check_template
-from parity.measurement.results import Comparison, Measured, Measurement, Template, summary
+from parity.measurement.differing import differing
+from parity.measurement.drift import held_against
+from parity.measurement.ledger import Asked, Claim, Purse
+from parity.measurement.refusals import check_drawing, check_kinds, check_marked, check_template
+from parity.measurement.results import Comparison, Measured, Measurement
 from parity.measurement.stopping import (
     Asker,
     StoppingRule,
@@ -30,38 +30,50 @@ from parity.measurement.stopping import (
     order_of_asking,
     rule_for,
 )
-from parity.pricing.book import PriceBook, shipped
-from parity.runs.plan import place, requests_digest
-from parity.runs.runner import Asked, Budget, ask
 from parity.store import Workspace
+from parity.store.ledger import LookRecord
 
-Progress = Callable[[str, int, int], None]
 # "items": the items of this benchmark, all of them. "future": items like them, of which these are a sample.
 Estimand = Literal["items", "future"]
 
 
 @dataclass(frozen=True, slots=True)
-class MeasureSpec:
-    """What is measured: models, items, protocol, and what counts as parity.
+class Stopping:
+    """Whether to stop as soon as the verdict is in, and what it is about.
 
-    `forecast`: marks of an earlier model on these items, which predict a candidate's and spare items.
+    `forecasts`: marks of earlier models on these items, which predict a candidate's and spare items.
+    """
+
+    until_verdict: bool = False
+    estimand: Estimand = "items"
+    forecasts: tuple[tuple[Marked, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSpec:
+    """What is measured: models, how they are asked, and what counts as parity.
+
+    `alpha` is that of all verdicts asked of one question together (`measurement.ledger`); with `ledger` off, of this
+    one alone. `question` names it otherwise than models and benchmark do.
     """
 
     candidates: tuple[ModelRef, ...]
     incumbent: ModelRef | None = None
-    protocol: str | None = None
-    template: Template = "none"
     margin: float | None = None
     alpha: float = 0.05
-    max_items: int | None = None
-    until_verdict: bool = False
-    estimand: Estimand = "items"
-    drawing: Drawing = field(default_factory=Drawing)
-    forecast: tuple[Marked, ...] = ()
-    fit: Fit = field(default_factory=Fit)
-    budget: Budget = field(default_factory=Budget)
-    book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
+    ledger: bool = True
+    question: str | None = None
+    stopping: Stopping = field(default_factory=Stopping)
+    asking: Asking = field(default_factory=Asking)
     options: EngineOptions = field(default_factory=EngineOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resting:
+    """What one candidate's verdict rests on: its look in the ledger, and when to stop."""
+
+    look: LookRecord | None = None
+    rule: StoppingRule | None = None
 
 
 def measure(
@@ -83,203 +95,143 @@ def measure(
         EngineError, ModelError, BudgetExceeded: what was answered is kept in the workspace.
         Unscorable: too many ties or NaN for the number to be trusted.
     """
-    protocol = benchmark.protocol(spec.protocol)
-    check_drawing(spec.drawing, protocol, spec.until_verdict)
-    items = chosen(benchmark, spec.max_items)
-    models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
-    today = datetime.now(UTC).date()
-    prices = {model: price_of(model, spec.book, today, spec.budget.usd is not None) for model in models}
-    measured: dict[ModelRef, Measured] = {}
-    watch()
-    before = seen() if before is None else before
-    engines = Engines(spec.options, keep=spec.until_verdict)
     rule = _stopping_rule(spec, benchmark)
-    items = order_of_asking(items, rule)
+    questions = _questions(spec, benchmark, rule)
+    models = tuple(dict.fromkeys((*spec.candidates, *([spec.incumbent] if spec.incumbent else []))))
+    watch()
+    terms = _terms(spec, models, Terms(None, spec.asking.budget, before or seen(), on_progress, on_forecast))
+    resting: Mapping[ModelRef, _Resting] = {}
     spent = 0.0
-    try:
-        check_kinds({model: engines.kinds(model) for model in models}, benchmark, protocol)
+    with closing(Engines(spec.options, keep=spec.stopping.until_verdict)) as engines:
+        check_kinds({model: engines.kinds(model) for model in models}, benchmark, questions.protocol)
         if rule is not None:
-            terms = {model: Terms(prices[model], spec.budget, before, on_progress, on_forecast) for model in models}
-            size, spent, rule = _settle(spec, engines, protocol, items, workspace, terms, rule)
-            items = items[:size]
-        for model in models:
-            budget = replace(spec.budget, spent_usd=spent + sum(done.spent_usd for done in measured.values()))
-            asked = Terms(prices[model], budget, before, on_progress, on_forecast, TokenWork())
-            engine = engines.of(model)
-            check_template(engine, spec.template)
-            measured[model] = measure_one(engine, benchmark, protocol, items, spec, workspace, asked)
-            before = seen()
-    finally:
-        engines.close()
-    comparisons = []
-    if spec.incumbent:
-        theirs = measured[spec.incumbent]
-        for ours in (measured[candidate] for candidate in spec.candidates):
-            gap = _gap(spec, ours, theirs, rule)
-            comparisons.append(Comparison(ours, theirs, gap, slice_gaps(ours.marks, theirs.marks, spec.alpha)))
+            questions, spent, resting = _settle(spec, engines, questions, workspace, terms, rule)
+        measured = _measure_all(engines, questions, workspace, terms, spent)
     return Measurement(
         benchmark.name,
         benchmark.version,
-        protocol.name,
-        spec.template,
-        len(items),
+        questions.protocol.name,
+        questions.template,
+        len(questions.items),
         len(benchmark.items),
         benchmark.groupings,
         tuple(measured.values()),
-        tuple(comparisons),
+        () if questions.protocol.unmarked else _comparisons(spec, workspace, benchmark.name, measured, resting),
     )
 
 
+def _questions(spec: MeasureSpec, benchmark: Benchmark, rule: StoppingRule | None) -> Questions:
+    """What every model is asked, in the order of asking."""
+    asking = spec.asking
+    protocol = benchmark.protocol(asking.protocol)
+    check_drawing(asking.drawing, protocol, spec.stopping.until_verdict)
+    check_marked(protocol, spec.margin)
+    items = order_of_asking(chosen(benchmark.items_of(protocol), asking.max_items), rule)
+    return Questions(benchmark, protocol, asking.template, items, asking.requests(protocol, items))
+
+
+def _comparisons(
+    spec: MeasureSpec,
+    workspace: Workspace,
+    benchmark: str,
+    measured: Mapping[ModelRef, Measured],
+    resting: Mapping[ModelRef, _Resting],
+) -> tuple[Comparison, ...]:
+    """Every candidate against the incumbent, where there is one."""
+    found = []
+    for model in spec.candidates if spec.incumbent else ():
+        assert spec.incumbent is not None
+        ours, theirs = measured[model], measured[spec.incumbent]
+        gap = _gap(spec, benchmark, workspace, ours, theirs, resting.get(model, _Resting()))
+        gap = replace(gap, differing=differing(workspace, ours.run_id, theirs.run_id))
+        found.append(Comparison(ours, theirs, gap, slice_gaps(ours.marks, theirs.marks, gap.alpha)))
+    return tuple(found)
+
+
+def _terms(spec: MeasureSpec, models: tuple[ModelRef, ...], common: Terms) -> dict[ModelRef, Terms]:
+    """Under which conditions each model is asked: its price of today."""
+    today, needed = datetime.now(UTC).date(), spec.asking.budget.usd is not None
+    return {model: replace(common, price=price_of(model, spec.asking.book, today, needed)) for model in models}
+
+
+def _measure_all(
+    engines: Engines, questions: Questions, workspace: Workspace, terms: Mapping[ModelRef, Terms], spent_usd: float
+) -> dict[ModelRef, Measured]:
+    """Every model's run. The first also answers for whom the process had talked to before."""
+    measured: dict[ModelRef, Measured] = {}
+    before: Egress | None = None
+    for model, condition in terms.items():
+        budget = replace(condition.budget, spent_usd=spent_usd + sum(done.spent_usd for done in measured.values()))
+        condition = replace(condition, budget=budget, before=before or condition.before, work_before=TokenWork())
+        engine = engines.of(model)
+        check_template(engine, questions.template)
+        measured[model] = measure_one(engine, questions, workspace, condition)
+        before = seen()
+    return measured
+
+
 def _stopping_rule(spec: MeasureSpec, benchmark: Benchmark) -> StoppingRule | None:
-    if not spec.until_verdict:
+    if not spec.stopping.until_verdict:
         return None
     if spec.margin is None or spec.incumbent is None:
         raise UsageError(
             "Asking until the verdict is in needs an incumbent and a margin.",
             "Name them: --against MODEL --margin 0.02.",
         )
-    forecast = scores_of(spec.forecast) if spec.forecast else None
-    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.estimand == "items", forecast)
+    forecasts = tuple(map(scores_of, spec.stopping.forecasts))
+    return rule_for(benchmark.items, spec.margin, spec.alpha, spec.stopping.estimand == "items", forecasts)
 
 
 def _settle(
     spec: MeasureSpec,
     engines: Engines,
-    protocol: Protocol,
-    items: list[Item],
+    questions: Questions,
     workspace: Workspace,
     terms: Mapping[ModelRef, Terms],
     rule: StoppingRule,
-) -> tuple[int, float, StoppingRule]:
-    """Ask until every candidate has its verdict; returns how many items that took, dollars, and the rule applied."""
+) -> tuple[Questions, float, dict[ModelRef, _Resting]]:
+    """Ask until every candidate has its verdict; returns what that took to ask, dollars, and what verdicts rest on."""
     assert spec.incumbent is not None
-    requests = _requests(spec, protocol, items)
     askers = {}
     for model, condition in terms.items():
         engine = engines.of(model)
-        check_template(engine, spec.template)
-        tell_forecast(engine, requests, workspace, condition)
-        askers[model] = Asker(engine, protocol, requests, workspace, condition)
-    size, rule = items_until_verdict(askers, spec.candidates, spec.incumbent, items, rule)
-    return size, sum(asker.spent_usd for asker in askers.values()), rule
+        check_template(engine, spec.asking.template)
+        tell_forecast(engine, questions.requests, workspace, condition)
+        askers[model] = Asker(engine, questions.protocol, questions.requests, workspace, condition)
+    resting = {}
+    for model in dict.fromkeys(spec.candidates):
+        look = _look_at_stream(spec, questions, workspace, askers[model], askers[spec.incumbent])
+        resting[model] = _Resting(look, replace(rule, alpha=look.alpha) if look else rule)
+    rules = {model: found.rule for model, found in resting.items() if found.rule is not None}
+    size, applied = items_until_verdict(askers, rules, spec.incumbent, questions.items)
+    resting = {model: replace(resting[model], rule=rule) for model, rule in applied.items()}
+    return questions.first(size), sum(asker.spent_usd for asker in askers.values()), resting
 
 
-def _gap(spec: MeasureSpec, ours: Measured, theirs: Measured, rule: StoppingRule | None) -> Gap:
-    if rule is None:
-        return gap_of(ours.marks, theirs.marks, spec.margin, spec.alpha)
-    candidate, incumbent = scores_of(ours.marks), scores_of(theirs.marks)
-    return compare_anytime([marked.item for marked in ours.marks], candidate, incumbent, rule)
+def _look_at_stream(
+    spec: MeasureSpec, questions: Questions, workspace: Workspace, candidate: Asker, incumbent: Asker
+) -> LookRecord | None:
+    """The look that goes on from the first item to the last: the same models asked in the same way are one."""
+    if not spec.ledger or spec.margin is None:
+        return None
+    asked = Asked(str(candidate.engine.model), str(incumbent.engine.model), questions.benchmark.name)
+    keys = [questions.stream(asker.engine) for asker in (candidate, incumbent)]
+    basis = ("until verdict", spec.stopping.estimand, *keys, digest(spec.stopping.forecasts))
+    return Purse(workspace, spec.question).enter(asked, basis, Claim(spec.margin, spec.alpha), anytime=True)
 
 
-def sampled(requests: Sequence[Request]) -> tuple[str, ...]:
-    """How answers are drawn, in words; nothing where they are the likeliest ones."""
-    first = requests[0] if requests else None
-    if not isinstance(first, Generate) or not first.sampling.temperature:
-        return ()
-    return f"temperature {first.sampling.temperature:g}", f"top-p {first.sampling.top_p:g}"
-
-
-def _requests(spec: MeasureSpec, protocol: Protocol, items: Sequence[Item]) -> list[Request]:
-    """Everything to be asked, item by item, each as often as it is drawn."""
-    chat = spec.template == "chat"
-    return [
-        protocol.request(item, draw, spec.fit, chat, spec.drawing)
-        for item in items
-        for draw in range(spec.drawing.draws)
-    ]
-
-
-def chosen(benchmark: Benchmark, max_items: int | None) -> list[Item]:
-    """The items in random, reproducible order; a smaller `max_items` is the beginning of a larger one."""
-    return sorted(benchmark.items, key=lambda item: place(RequestId(item.id)))[:max_items]
-
-
-def measure_one(
-    engine: Engine,
-    benchmark: Benchmark,
-    protocol: Protocol,
-    items: list[Item],
-    spec: MeasureSpec,
-    workspace: Workspace,
-    terms: Terms,
-) -> Measured:
-    """Ask one model, mark its answers, and write the run."""
-    requests = _requests(spec, protocol, items)
-    key = RunKey(
-        engine.identity,
-        benchmark.name,
-        benchmark.digest,
-        " ".join((protocol.name, protocol.version, *sampled(requests))),
-        protocol.kind,
-        spec.template,
-        requests_digest(requests),
-    )
-    with workspace.lock(key.identity.digest[:16], lambda: _say_waiting(engine, requests, terms)):
-        workspace.begin_run(key, len(items))
-        log = CallLog(workspace, key, terms.before)
-        begun = terms.work_before or work_of(engine)
-        try:
-            asked = _ask(engine, requests, workspace, terms, log)
-        finally:
-            log.note()
-            _put_work(engine, workspace, key.run_id, begun)
-            workspace.put_cost(key.run_id, cost_so_far(engine, requests, workspace, terms.price))
-        outputs = [asked.outputs[request.id] for request in requests]
-        found = _marking(engine, protocol, items, requests, outputs, terms)
-        tags = {item.id: item.tags for item in items}
-        marks = [
-            Marked(request.id.item, mark, tags[request.id.item], request.id.draw)
-            for request, mark in zip(requests, found.marks, strict=True)
-        ]
-        check_scorable(engine.model, marks)
-        workspace.finish_run(key.run_id, list(zip(marks, map(fingerprint, requests), strict=True)), found.ran)
-    return replace(
-        summary(key.run_id, engine.model, marks, outputs),
-        account=workspace.account(key.run_id),
-        spent_usd=asked.usd,
-        ran=found.ran,
-        notes=notes_of(engine.identity.settings),
-    )
-
-
-def _ask(engine: Engine, requests: list[Request], workspace: Workspace, terms: Terms, log: CallLog) -> Asked:
-    """Say what it may cost, then ask, noting every new host as it is talked to."""
-    tell_forecast(engine, requests, workspace, terms)
-
-    def progress(done: int, total: int) -> None:
-        log.note()
-        if terms.on_progress:
-            terms.on_progress(engine.model.short, done, total)
-
-    return ask(engine, requests, workspace, terms.budget, progress, terms.price)
-
-
-def _marking(
-    engine: Engine,
-    protocol: Protocol,
-    items: Sequence[Item],
-    requests: Sequence[Request],
-    outputs: Sequence[Output],
-    terms: Terms,
-) -> Marking:
-    """The mark of every answer; those that are programs are run, several at a time."""
-    by_id = {item.id: item for item in items}
-    answered = [(by_id[request.id.item], output) for request, output in zip(requests, outputs, strict=True)]
-
-    def progress(done: int, total: int) -> None:
-        if terms.on_progress:
-            terms.on_progress(f"{engine.model.short}: answers run", done, total)
-
-    return protocol.marks(answered, progress)
-
-
-def _put_work(engine: Engine, workspace: Workspace, run_id: str, begun: TokenWork) -> None:
-    done = work_of(engine) - begun
-    if done.computed:
-        workspace.put_work(run_id, done)
-
-
-def _say_waiting(engine: Engine, requests: list[Request], terms: Terms) -> None:
-    if terms.on_progress:
-        what = f"{engine.model.short}: another process is asking the same; waiting for it"
-        terms.on_progress(what, 0, len(requests))
+def _gap(
+    spec: MeasureSpec, benchmark: str, workspace: Workspace, ours: Measured, theirs: Measured, resting: _Resting
+) -> Gap:
+    """The gap, its verdict at what the ledger grants this look."""
+    purse, look = Purse(workspace, spec.question), resting.look
+    if resting.rule is not None:
+        candidate, incumbent = scores_of(ours.marks), scores_of(theirs.marks)
+        found = compare_anytime([marked.item for marked in ours.marks], candidate, incumbent, resting.rule)
+    else:
+        if spec.ledger and spec.margin is not None:
+            asked = Asked(str(ours.model), str(theirs.model), benchmark)
+            look = purse.enter(asked, (ours.run_id, theirs.run_id), Claim(spec.margin, spec.alpha))
+        found = gap_of(ours.marks, theirs.marks, spec.margin, look.alpha if look else spec.alpha)
+    found = held_against(found, workspace, workspace.run(theirs.run_id))
+    return purse.conclude(found, look, (ours.run_id, theirs.run_id)) if look else found

@@ -10,6 +10,7 @@ from parity.core.money import Price
 from parity.core.refs import ModelRef
 from parity.errors import UsageError
 from parity.stats.power import Looking, detectable, power_at, sequential_items, units_for_verdict
+from parity.stats.spending import share
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,15 @@ class AskingPrice:
 class Plan:
     """What to expect of `available` items.
 
-    `one_look`: items that a test looking once needs; `power` it has with all; `smallest_margin` that all items show at
+    `one_look`: items that a test looking once needs, `first_look` when it is the first of many at its question, entered
+    in the ledger; `power` the former has with all; `smallest_margin` that all items show at
     this gap; `looking`: the same by a test that looks after every item.
     """
 
     spec: PlanSpec
     available: int
     one_look: int
+    first_look: int
     power: float
     smallest_margin: float
     looking: Looking
@@ -83,12 +86,17 @@ def plan(spec: PlanSpec, available: int, prices: tuple[AskingPrice, ...] = ()) -
     """
     if available < 1:
         raise UsageError(f"{available} items are nothing to plan with.", "Name a benchmark, or --items.")
-    needed = units_for_verdict(spec.variance, spec.gap, spec.margin, spec.alpha, spec.power)
+    needed, first = (
+        units_for_verdict(spec.variance, spec.gap, spec.margin, alpha, spec.power)
+        for alpha in (spec.alpha, spec.alpha * share(1))
+    )
     assert needed is not None  # the gap is above -margin
+    assert first is not None
     return Plan(
         spec,
         available,
         needed,
+        first,
         power_at(available, spec.variance, spec.gap, spec.margin, spec.alpha),
         detectable(available, spec.variance, spec.alpha, spec.power) - spec.gap,
         sequential_items(spec.flips, spec.gap, spec.margin, spec.alpha, available, spec.about_these),

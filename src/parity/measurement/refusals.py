@@ -62,6 +62,19 @@ def check_template(engine: Engine, template: Template) -> None:
         )
 
 
+def check_marked(protocol: Protocol, margin: float | None) -> None:
+    """Refuse a verdict on answers that nobody marks.
+
+    Raises:
+        UsageError: there is a margin.
+    """
+    if protocol.unmarked and margin is not None:
+        raise UsageError(
+            f"Answers by {protocol.name!r} are not marked: there is no gap yet.",
+            "Leave out --margin, then judge both runs: parity judge RUN RUN --judge MODEL --margin 0.1.",
+        )
+
+
 def check_scorable(model: ModelRef, marks: Sequence[Marked]) -> None:
     """Ties and NaN above the limit stop the run, with the likely cause; so does a run without any score."""
     found = {UnscoredReason.TIE: 0, UnscoredReason.NOT_A_NUMBER: 0}

@@ -25,8 +25,9 @@ from parity.measurement.pairing import Scores, checked, is_binary, pair
 from parity.measurement.verdicts import verdict_of
 from parity.runs.plan import place
 from parity.runs.runner import ask
+from parity.stats.forecasts import Predicted, learned
 from parity.stats.noninferiority import Evidence
-from parity.stats.predicted import Predicted, predicted_bounds, predicted_evidence, predicted_mean
+from parity.stats.predicted import predicted_bounds, predicted_evidence, predicted_mean
 from parity.stats.sequential import FloatArray, anytime_bounds, log_evidence, unit_bounds, unit_evidence
 from parity.store import Workspace
 
@@ -38,8 +39,8 @@ class StoppingRule:
     """When to stop. `population`: how many items there are, or None when they stand for future ones like them.
 
     `clusters` says which items hang together, `sizes` how many items each cluster has; both count for future ones only.
-    `forecast` holds an earlier model's scores, which predict a candidate's; `predictions` what difference that makes
-    for every item, once the incumbent has answered them all. Both count for these items only.
+    `forecasts` holds earlier models' scores, which predict a candidate's; `incumbent` the incumbent's of every item,
+    once it has answered them all. Both count for these items only.
     """
 
     margin: float
@@ -47,26 +48,16 @@ class StoppingRule:
     population: int | None
     clusters: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
-    forecast: Scores | None = None
-    predictions: Mapping[str, float] | None = None
-
-    def informed(self, items: Sequence[Item], incumbent: Scores) -> "StoppingRule":
-        """The rule with a prediction for every item: earlier model minus incumbent; 0 where one has no score."""
-        if self.forecast is None:
-            return self
-        found = {}
-        for item in items:
-            early, theirs = self.forecast.get(item.id), incumbent.get(item.id)
-            found[item.id] = 0.0 if early is None or theirs is None else early - theirs
-        return replace(self, predictions=found)
+    forecasts: tuple[Scores, ...] = ()
+    incumbent: Scores | None = None
 
 
 def rule_for(
-    items: Sequence[Item], margin: float, alpha: float, about_these: bool, forecast: Scores | None = None
+    items: Sequence[Item], margin: float, alpha: float, about_these: bool, forecasts: tuple[Scores, ...] = ()
 ) -> StoppingRule:
     """The rule for all items of a benchmark: about these items, or about future ones like them."""
     if about_these:
-        return StoppingRule(margin, alpha, len(items), forecast=forecast)
+        return StoppingRule(margin, alpha, len(items), forecasts=forecasts)
     clusters = {item.id: value for item in items for kind, value in item.tags if kind == CLUSTER}
     return StoppingRule(margin, alpha, None, clusters, Counter(clusters.values()))
 
@@ -114,26 +105,27 @@ class Asker:
 
 def items_until_verdict(
     askers: Mapping[ModelRef, Asker],
-    candidates: Sequence[ModelRef],
+    rules: Mapping[ModelRef, StoppingRule],
     incumbent: ModelRef,
     items: Sequence[Item],
-    rule: StoppingRule,
-) -> tuple[int, StoppingRule]:
-    """Ask all models more and more of the items until every candidate has its verdict.
+) -> tuple[int, Mapping[ModelRef, StoppingRule]]:
+    """Ask all models more and more of the items until every candidate has the verdict of its rule.
 
-    Returns how many items that took, and the rule with its predictions. With a forecast the incumbent answers all items
-    first (what it answered before is not asked again).
+    Returns how many items that took, and the rules with what they learned. With forecasts the incumbent answers all
+    items first (what it answered before is not asked again).
     """
-    if rule.forecast is not None:
-        rule = rule.informed(items, askers[incumbent].scores(items))
+    if any(rule.forecasts for rule in rules.values()):
+        theirs = askers[incumbent].scores(items)
+        told = {item.id: theirs.get(item.id) for item in items}
+        rules = {candidate: replace(rule, incumbent=told) for candidate, rule in rules.items()}
     for size in looks(len(items)):
         part = items[:size]
         scores = {model: asker.scores(part) for model, asker in askers.items()}
         names = [item.id for item in part]
-        verdicts = [verdict_so_far(names, scores[model], scores[incumbent], rule) for model in candidates]
+        verdicts = [verdict_so_far(names, scores[model], scores[incumbent], rule) for model, rule in rules.items()]
         if Verdict.INCONCLUSIVE not in verdicts:
-            return size, rule
-    return len(items), rule
+            return size, rules
+    return len(items), rules
 
 
 def verdict_so_far(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> Verdict:
@@ -161,8 +153,8 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
     wide = _evidence(items, candidate, incumbent, rule, 0.025)
     verdict = verdict_of(shown)
     fixed = compare(pairs, rule.margin, rule.alpha)
-    predicted = _predicted(items, rule)
-    worst_I, best_I, _ = _differences(items, candidate, incumbent)
+    predicted = _predicted(items, candidate, rule)
+    worst_I, best_I, _ = differences(items, candidate, incumbent)
     return replace(
         fixed,
         gap=predicted_mean((worst_I + best_I) / 2, predicted) if predicted else fixed.gap,
@@ -182,11 +174,11 @@ def compare_anytime(items: Sequence[str], candidate: Scores, incumbent: Scores, 
 
 def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule, alpha: float) -> Evidence:
     """Bounds at `alpha` that hold at any stop, with missing scores going the worst way for each."""
-    worst_I, best_I, graded = _differences(items, candidate, incumbent)
+    worst_I, best_I, graded = differences(items, candidate, incumbent)
     if rule.clusters:
         worst_U, best_U, size_U = _whole_clusters(items, worst_I, best_I, rule)
         bounds = unit_bounds(worst_U, best_U, size_U, alpha, max(rule.sizes.values()))
-    elif predicted := _predicted(items, rule):
+    elif predicted := _predicted(items, candidate, rule):
         bounds = predicted_bounds(worst_I, best_I, predicted, alpha, graded)
     else:
         bounds = anytime_bounds(worst_I, best_I, alpha, rule.population, graded)
@@ -195,24 +187,27 @@ def _evidence(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: 
 
 def _against_margin(items: Sequence[str], candidate: Scores, incumbent: Scores, rule: StoppingRule) -> float:
     """Log evidence against "worse by the margin or more", missing scores going the worst way."""
-    worst_I, best_I, graded = _differences(items, candidate, incumbent)
+    worst_I, best_I, graded = differences(items, candidate, incumbent)
     if rule.clusters:
         worst_U, _, size_U = _whole_clusters(items, worst_I, best_I, rule)
         return unit_evidence(worst_U, size_U, -rule.margin, max(rule.sizes.values()))
-    if predicted := _predicted(items, rule):
+    if predicted := _predicted(items, candidate, rule):
         return predicted_evidence(worst_I, predicted, -rule.margin, graded)
     return log_evidence(worst_I, -rule.margin, rule.population, graded)
 
 
-def _predicted(items: Sequence[str], rule: StoppingRule) -> Predicted | None:
-    """What an earlier run predicts for the items seen, and for all together."""
-    if rule.predictions is None or rule.population is None:
+def _predicted(items: Sequence[str], candidate: Scores, rule: StoppingRule) -> Predicted | None:
+    """What earlier runs predict for the items seen, and for all together."""
+    if not rule.forecasts or rule.incumbent is None:
         return None
-    seen_I = np.array([rule.predictions[item] for item in items])
-    return Predicted(seen_I, sum(rule.predictions.values()), rule.population)
+    seen = set(items)
+    order = [*items, *(item for item in rule.incumbent if item not in seen)]
+    ours = [checked(item, candidate.get(item)) for item in items]
+    earlier_NK = np.array([[checked(item, run.get(item)) for run in rule.forecasts] for item in order])
+    return learned(ours, earlier_NK, [checked(item, rule.incumbent[item]) for item in order])
 
 
-def _differences(items: Sequence[str], candidate: Scores, incumbent: Scores) -> tuple[FloatArray, FloatArray, bool]:
+def differences(items: Sequence[str], candidate: Scores, incumbent: Scores) -> tuple[FloatArray, FloatArray, bool]:
     """Differences with missing scores going against the candidate and for it, and whether any score is graded."""
     ours, theirs = (np.array([checked(item, side.get(item)) for item in items]) for side in (candidate, incumbent))
     worst_I = np.nan_to_num(ours, nan=0.0) - np.nan_to_num(theirs, nan=1.0)

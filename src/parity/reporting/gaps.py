@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from parity.core.digests import Plain, plain
-from parity.core.gaps import Gap, Verdict
+from parity.core.gaps import Gap, Look, Noise, Verdict
 from parity.core.items import Tag
 from parity.measurement.comparison import RecordedGap
-from parity.reporting.page import Page, Sentence, Table, percent, points
+from parity.reporting.page import Heading, Page, Sentence, Table, percent, points, when
 
 TONES = {Verdict.SUPERIOR: "green", Verdict.NON_INFERIOR: "green", Verdict.INFERIOR: "red"}
 
@@ -27,7 +27,8 @@ def slices_json(slices: Mapping[Tag, Gap]) -> dict[str, Plain]:
 def recorded_json(found: RecordedGap) -> dict[str, Plain]:
     """The gap with the keys other tools read, and what stands behind it."""
     outside = {"candidate": found.candidate_outside, "incumbent": found.incumbent_outside}
-    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices)}
+    clean = {"clean": gap_json(found.clean)} if found.clean else {}
+    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices), **clean}
 
 
 def recorded_page(found: RecordedGap) -> Page:
@@ -36,7 +37,23 @@ def recorded_page(found: RecordedGap) -> Page:
     page = gap_page(found.gap, *names)
     outside = zip(names, (found.candidate_outside, found.incumbent_outside), strict=True)
     notes = [Sentence(outside_sentence(name, count)) for name, count in outside if count]
-    return Page(page.title, (*page.blocks, *notes, *slice_tables(found.slices, names)))
+    clean = clean_blocks(found.gap, found.clean, *names) if found.clean else ()
+    return Page(page.title, (*page.blocks, *notes, *clean, *slice_tables(found.slices, names)))
+
+
+def clean_blocks(gap: Gap, clean: Gap, candidate: str, incumbent: str) -> tuple[Sentence | Heading | Table, ...]:
+    """All items and the clean ones, side by side."""
+    sides = (gap, clean)
+    rows = (
+        ("items with both scores", *(f"{side.n:,}" for side in sides)),
+        (candidate, *(percent(side.candidate_score) for side in sides)),
+        (incumbent, *(percent(side.incumbent_score) for side in sides)),
+        ("gap, points", *(points(side.gap) for side in sides)),
+        ("95 % interval", *(f"{points(side.low)} to {points(side.high)}" for side in sides)),
+        ("verdict", *(side.verdict.value if side.verdict else "none: no margin" for side in sides)),
+    )
+    claim = [Sentence(_claim(clean), TONES.get(clean.verdict, "yellow"))] if clean.verdict else []
+    return (Heading("On items that were not trained on"), *claim, Table(("", "all", "clean"), rows))
 
 
 def outside_sentence(name: str, count: int) -> str:
@@ -50,6 +67,8 @@ def gap_page(gap: Gap, candidate: str, incumbent: str) -> Page:
         ("items with both scores", f"{gap.n:,}"),
         *_counted(gap, candidate, incumbent),
         ("flips in all", percent(gap.flips)),
+        *_differing(gap),
+        *_noise(gap, incumbent),
         ("gap, points", points(gap.gap)),
         (f"95 % interval ({gap.interval})", f"{points(gap.low)} to {points(gap.high)}"),
         (f"one-sided bounds at alpha {gap.alpha:g}", f"{points(gap.bound_low)} / {points(gap.bound_high)}"),
@@ -83,6 +102,33 @@ def _counted(gap: Gap, candidate: str, incumbent: str) -> tuple[tuple[str, str],
     )
 
 
+def _differing(gap: Gap) -> tuple[tuple[str, str], ...]:
+    """Where answers differ, and what that says of the gap before any of them is marked."""
+    found = gap.differing
+    if found is None:
+        return ()
+    apart = f"{found.items:,} of {found.of:,} (so |gap| <= {100 * found.bound:.2f} points, however marked)"
+    return (("items whose answers differ", apart),)
+
+
+def _noise(gap: Gap, incumbent: str) -> tuple[tuple[str, str], ...]:
+    """How often the incumbent contradicts itself: flips below this say nothing."""
+    noise = gap.noise
+    if noise is None or noise.stale:
+        return ()
+    span = f"95 % {100 * noise.low:.1f} to {100 * noise.high:.1f}"
+    return ((f"{incumbent} against itself", f"{percent(noise.floor_flips / noise.asked)} of {noise.asked:,} ({span})"),)
+
+
+def stale_sentence(noise: Noise, model: str) -> str:
+    """What was seen, and what to do."""
+    return (
+        f"{model} has changed since its answers were recorded: asked again on {when(noise.at)} UTC, {noise.flips:,} "
+        f"of {noise.asked:,} answers were others than before, and {noise.floor_flips:,} others than a moment later. "
+        "Put its answers aside (parity drift MODEL -b BENCHMARK --renew) and measure again."
+    )
+
+
 def slice_tables(slices: Mapping[Tag, Gap], names: tuple[str, str], kinds: Sequence[str] = ()) -> list[Table]:
     """One table a kind of slice (all kinds unless named), where it has more than one value; the widest gap first."""
     tables = []
@@ -113,7 +159,9 @@ def verdict_sentences(gap: Gap, candidate: str, incumbent: str) -> list[str]:
         f"(95 % interval {points(gap.low)} to {points(gap.high)})."
     ]
     if gap.verdict is not None and gap.margin is not None:
-        sentences.append(_claim(gap))
+        sentences += [_claim(gap), look_sentence(gap)]
+    if gap.noise is not None and gap.noise.stale:
+        sentences.append(stale_sentence(gap.noise, incumbent))
     if gap.missing.pairs:
         sentences.append(_missing(gap))
     return sentences
@@ -124,12 +172,29 @@ def _claim(gap: Gap) -> str:
     assert gap.margin is not None
     at = f"at a margin of {100 * gap.margin:g} points, one-sided alpha {gap.alpha:g}"
     text = f"{gap.verdict.sentence_word}: {gap.verdict.value} {at}."
+    if gap.noise is not None and gap.noise.stale:
+        return f"{text} Nothing is claimed: the incumbent is not what it was (below)."
     if gap.verdict is Verdict.NON_INFERIOR and gap.worse:
         text += " It is worse, by less than the margin."
     if gap.verdict is Verdict.INCONCLUSIVE and gap.missing.worst_case in (None, Verdict.INCONCLUSIVE):
         more = f"about {gap.items_needed:,} more items" if gap.items_needed else "no number of items"
         text += f" At this gap and these flips, {more} would decide it (power 80 %)."
     return text
+
+
+def look_sentence(gap: Gap) -> str:
+    """How much of alpha this look may spend, or that nobody counts the looks."""
+    return entered_sentence(gap.look, gap.alpha)
+
+
+def entered_sentence(look: Look | None, alpha: float) -> str:
+    """Where a verdict at `alpha` stands in the ledger."""
+    if look is None:
+        return f"Not entered in a ledger: alpha {alpha:g} is for one look at this question, and no second one."
+    return (
+        f'Look {look.number} at the question "{look.question}": of alpha {look.total:g} for all looks together, this '
+        f"verdict is at {alpha:.3g}."
+    )
 
 
 def _missing(gap: Gap) -> str:

@@ -5,6 +5,7 @@ from statistics import median
 
 from parity.core.digests import Plain, plain
 from parity.core.runs import TokenWork
+from parity.core.scores import UnscoredReason
 from parity.measurement.draws import pass_at
 from parity.measurement.results import Comparison, Measured, Measurement
 from parity.reporting.accounts import account_blocks, account_json
@@ -23,6 +24,9 @@ EXHAUSTED = (
     "All items were asked: of these nothing is left to doubt, and the bounds are the gap itself. Of items like these "
     "that says little when they are few; ask with --estimand future for that."
 )
+
+
+UNJUDGED = "Answers are kept as they are; parity judge RUN RUN --judge MODEL compares those of two runs."
 
 
 def measurement_json(found: Measurement) -> dict[str, Plain]:
@@ -108,6 +112,8 @@ def run_blocks(runs: Sequence[Measured], groupings: Sequence[str]) -> list[Block
     reasons = tuple((run.model.short, reason, f"{count:,}") for run in runs for reason, count in run.reasons)
     if reasons:
         blocks.append(Table(("unscored", "why", "items"), reasons))
+    if any(reason == UnscoredReason.UNJUDGED.value for run in runs for reason, _ in run.reasons):
+        blocks.append(Sentence(UNJUDGED))
     blocks += ran_blocks(runs)
     return [*blocks, Heading("What it took"), _cost(runs), *_work(runs), *account_blocks(runs)]
 
@@ -148,7 +154,7 @@ def _accuracy(runs: Sequence[Measured]) -> Table:
             (
                 run.model.short,
                 percent(sum(scores) / len(scores)) if scores else "none",
-                f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
+                f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" if scores else "",
                 f"{len(scores):,}",
                 f"{run.items - len(scores):,}",
                 f"{run.outside:,}",

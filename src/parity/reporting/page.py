@@ -1,6 +1,7 @@
 """A page is a title and blocks; what it looks like is decided by whoever draws it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 
@@ -57,3 +58,12 @@ def points(fraction: float) -> str:
     '-5.28'
     """
     return f"{100 * fraction:+.2f}"
+
+
+def when(seconds: float) -> str:
+    """A moment to the minute, UTC.
+
+    >>> when(0)
+    '1970-01-01 00:00'
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -6,6 +6,7 @@ from parity.core.digests import Plain, plain
 from parity.core.money import dollars
 from parity.measurement.planning import Plan
 from parity.reporting.page import Page, Sentence, Table, percent
+from parity.stats.spending import share
 
 
 def plan_json(found: Plan) -> dict[str, Plain]:
@@ -14,6 +15,7 @@ def plan_json(found: Plan) -> dict[str, Plain]:
         **{key: plain(value) for key, value in asdict(found.spec).items()},
         "items_available": found.available,
         "items_one_look": found.one_look,
+        "items_first_look": found.first_look,
         "power_all_items": found.power,
         "smallest_margin": found.smallest_margin,
         "items_sequential_mean": found.looking.mean,
@@ -30,15 +32,16 @@ def plan_page(found: Plan, what: str) -> Page:
     blocks = [Sentence(_claim(found), "green" if found.can_be_had else "red")]
     about = "these items" if spec.about_these else "future items like these"
     rows = (
-        ("looks once", _items(found.one_look, found.available), percent(found.power), _usd(found, found.one_look)),
+        ("looks once", _items(found.one_look, found.available), percent(found.power), *_usd(found, found.one_look)),
         (
             f"looks after every item, about {about}",
             f"{found.looking.mean:,.0f} on average, 9 in 10 within {found.looking.quantile_90:,.0f}",
             percent(found.looking.decided),
-            _usd(found, found.looking.mean),
+            *_usd(found, found.looking.mean),
         ),
     )
-    blocks_table = Table(("a test that", "items", f"power on all {found.available:,}", "cost"), rows)
+    columns = ("a test that", "items", f"power on all {found.available:,}", *(("cost",) if found.prices else ()))
+    blocks_table = Table(columns, rows)
     notes = [
         Sentence(
             f"Assumed: {percent(spec.flips)} of the items are right for one of the two only, the true gap is "
@@ -50,6 +53,13 @@ def plan_page(found: Plan, what: str) -> Page:
             f"{100 * found.smallest_margin:.1f} points."
         ),
     ]
+    notes.append(
+        Sentence(
+            f"Both are at alpha {spec.alpha:g}, as with --no-ledger. As the first of several looks at its question, "
+            f"entered in the ledger at alpha {spec.alpha * share(1):g}, the test that looks once needs "
+            f"{found.first_look:,} items."
+        )
+    )
     for price in found.prices:
         if price.item_usd is None:
             notes.append(Sentence(f"No price of {price.model} is on record: its part of the cost is not counted."))
@@ -72,6 +82,8 @@ def _items(needed: int, available: int) -> str:
     return f"{needed:,}" if needed <= available else f"{needed:,}, and there are {available:,}"
 
 
-def _usd(found: Plan, items: float) -> str:
+def _usd(found: Plan, items: float) -> tuple[str, ...]:
+    """The cell of the cost; no cell where no model is named."""
     known = [price.item_usd for price in found.prices if price.item_usd is not None]
-    return dollars(sum(known) * min(items, found.available)) if known else ""
+    cost = dollars(sum(known) * min(items, found.available)) if known else "unknown"
+    return (cost,) if found.prices else ()

@@ -1,13 +1,12 @@
 """How the history reads: the list of runs, and one run whole."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from parity.core.digests import Plain, plain
 from parity.measurement.history import Recalled
 from parity.reporting.accounts import account_json, cost_text
 from parity.reporting.measurements import run_blocks, run_json
-from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent
+from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent, when
 from parity.reporting.shares import EXACT, accuracy_interval
 from parity.store.accounts import RunAccount
 from parity.store.workspace import RunRecord
@@ -18,7 +17,7 @@ def runs_page(runs: Sequence[RunRecord], accounts: Mapping[str, RunAccount], whe
     rows = tuple(
         (
             run.run_id,
-            _when(run.created),
+            when(run.created),
             run.model,
             run.benchmark,
             run.protocol,
@@ -49,7 +48,7 @@ def recalled_page(found: Recalled) -> Page:
     blocks: list[Block] = [
         Sentence(
             f"{record.items:,} items of {record.benchmark}, protocol {record.protocol}, template "
-            f"{record.key['template']}, begun {_when(record.created)} UTC."
+            f"{record.key['template']}, begun {when(record.created)} UTC."
         ),
         *run_blocks([measured], kinds),
         *(table for kind in kinds if (table := _slices(found, kind))),
@@ -87,7 +86,3 @@ def _identity(found: Recalled) -> Table:
 def _record_json(run: RunRecord) -> dict[str, Plain]:
     keys = ("run_id", "model", "benchmark", "protocol", "kind", "status", "items", "created", "finished")
     return {("run" if key == "run_id" else key): getattr(run, key) for key in keys}
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -57,7 +57,7 @@ def ask(
     """
     identity = engine.identity.digest
     known = workspace.answers(identity, requests)
-    asked = Asked({key: output for key, output in known.items() if not _again(output)})
+    asked = Asked({key: output for key, output in known.items() if is_final(output)})
     todo = [request for request in requests if request.id not in asked.outputs]
     meter = _Meter(budget or Budget(), price, len(requests), engine.capabilities.hidden_tokens)
     while todo:
@@ -83,7 +83,7 @@ def ask(
 def unanswered(engine: Engine, requests: Sequence[Request], workspace: Workspace) -> list[Request]:
     """The requests that `ask` would put to the engine."""
     known = workspace.answers(engine.identity.digest, requests)
-    return [request for request in requests if request.id not in known or _again(known[request.id])]
+    return [request for request in requests if request.id not in known or not is_final(known[request.id])]
 
 
 class _Meter:
@@ -161,6 +161,6 @@ def most_usage(request: Request, hidden_tokens: int = 0) -> tuple[int, int]:
     return read, len(request.continuations) + max(1, len(request.contexts))
 
 
-def _again(output: Output) -> bool:
-    """A failure that may pass is asked again by the same command; one that cannot is kept."""
-    return isinstance(output, Failure) and output.kind not in PERMANENT
+def is_final(output: Output) -> bool:
+    """Whether an answer is kept; a failure that may pass is asked again by the same command."""
+    return not isinstance(output, Failure) or output.kind in PERMANENT

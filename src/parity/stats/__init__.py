@@ -13,7 +13,11 @@ parity, so that a statistician can review each file alone against published tabl
     graded           the t interval and the bootstrap-t of graded differences
     clustered        the cluster-robust interval and the wild bootstrap
     sequential       bounds that may be looked at after every item
+    forecasts        what a candidate will score, learned from other models' runs
+    predicted        the same bets on what such a forecast missed
+    contamination    whether the order or the options of a test are known by heart
     noninferiority   which of these is used when, and what it proves about a margin
+    spending         looking again at one question without buying a false yes
     power            how many items a verdict needs
     distributions    the few special functions all of the above stand on
 

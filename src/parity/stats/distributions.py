@@ -37,6 +37,11 @@ def student_quantile(probability: float, degrees: float) -> float:
     return float(special.stdtrit(degrees, probability))
 
 
+def student_cdf(t: float, degrees: float) -> float:
+    """Return P(T <= t), T Student's with `degrees` > 0 of freedom, which may be a fraction."""
+    return float(special.stdtr(degrees, t))
+
+
 def beta_quantile(a: float, b: float, probability: float) -> float:
     """Return x with P(X <= x) = probability, X ~ Beta(a, b), a, b > 0; probability is in [0, 1]."""
     return float(special.betaincinv(a, b, probability))

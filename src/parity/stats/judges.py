@@ -1,4 +1,4 @@
-"""What a judge's marks are worth: agreement with human labels, bias by position and length, a rate corrected for both.
+"""What a judge's marks are worth: its errors against human labels, bias by position and length, a corrected rate.
 
 Knows labels and marks as arrays. Refuses to know prompts and models. Marks of a judge are measurements with errors: a
 rate from them is not a rate of right answers until it is corrected from labels.
@@ -16,23 +16,6 @@ from parity.stats.distributions import binomial_cdf, normal_quantile
 from parity.stats.intervals import Interval, check_confidence
 
 ROGAN_GLADEN = "Rogan-Gladen"
-
-
-def kappa(one_I: ArrayLike, other_I: ArrayLike) -> float:
-    """Cohen's kappa of two markers' labels: agreement beyond what their habits alone would give; 1 when always alike.
-
-    Source: Cohen 1960, Educational and Psychological Measurement 20:37-46.
-
-    Raises:
-        ValueError: no labels, or another number of them.
-    """
-    one, other = np.asarray(one_I), np.asarray(other_I)
-    if one.shape != other.shape or one.ndim != 1 or not len(one):
-        raise ValueError(f"labels of shapes {one.shape} and {other.shape}; give two flat arrays over the same items")
-    labels = np.union1d(one, other)
-    agreed = float((one == other).mean())
-    chance = float(sum((one == label).mean() * (other == label).mean() for label in labels))
-    return 1.0 if chance == 1 else (agreed - chance) / (1 - chance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +140,25 @@ def length_bias(
     more, less = int((judged & ~said).sum()), int((~judged & said).sum())
     p = min(1.0, 2 * binomial_cdf(min(more, less), more + less, 0.5))
     return LengthBias(int(kept.sum()), float(judged.mean()), float(said.mean()), p)
+
+
+@dataclass(frozen=True, slots=True)
+class LongerWins:
+    """How often the longer answer wins, among pairs with a winner and two lengths. `p`: that it does by chance alone.
+
+    A longer answer may well be the better one: without people's labels this is a description and no bias.
+    """
+
+    pairs: int
+    share: float
+    p: float
+
+
+def longer_wins(preferred_I: ArrayLike, longer_by_I: ArrayLike) -> LongerWins | None:
+    """From how much the first answer is preferred, in [0, 1], and by how much it is longer; None where none counts."""
+    won, longer = np.sign(np.asarray(preferred_I, dtype=np.float64) - 0.5), np.sign(np.asarray(longer_by_I))
+    kept = (won != 0) & (longer != 0)
+    pairs, wins = int(kept.sum()), int((won[kept] == longer[kept]).sum())
+    if not pairs:
+        return None
+    return LongerWins(pairs, wins / pairs, min(1.0, 2 * binomial_cdf(min(wins, pairs - wins), pairs, 0.5)))

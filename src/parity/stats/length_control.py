@@ -34,6 +34,10 @@ class Anchor:
     psi_precision: float = 40.0
 
 
+# No belief about the judge but that length weighs little until the pairs say so.
+NEUTRAL = Anchor(0.0, 1.0, 0.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class LengthControl:
     """Win rates as fractions, raw and at equal lengths, and the three weights."""
@@ -78,10 +82,13 @@ def length_control(
     return LengthControl(float(won_I.mean()), controlled, float(theta), float(phi), float(psi))
 
 
-def instruction_difficulty(preferred_MI: Array, delta_chars_MI: Array) -> Array:
+def instruction_difficulty(
+    preferred_MI: Array, delta_chars_MI: Array, precision: float = DIFFICULTY_PRECISION
+) -> Array:
     """gamma_I: how likely models at large are to win each instruction, in logits around 0; psi is 1 for all of them.
 
-    A model whose answers are the baseline's own says nothing and may be left in. NaN is a missing row.
+    A model whose answers are the baseline's own says nothing and may be left in. NaN is a missing row. `precision` is
+    of the prior around 0.
 
     Raises:
         ValueError: shapes differ.
@@ -102,11 +109,9 @@ def instruction_difficulty(preferred_MI: Array, delta_chars_MI: Array) -> Array:
         apart_M = phi_M - phi_M.mean()
         rest_MI = known_MI * (expit(score_MI) - won_MI)
         value = np.sum(known_MI * (np.logaddexp(0, score_MI) - won_MI * score_MI))
-        value += DIFFICULTY_PRECISION * np.sum(gamma_I**2) / 2 + PHI_PRECISION * np.sum(apart_M**2) / 2
+        value += precision * np.sum(gamma_I**2) / 2 + PHI_PRECISION * np.sum(apart_M**2) / 2
         slope_M = np.sum(rest_MI * squashed_MI, axis=1) + PHI_PRECISION * apart_M
-        return float(value), np.concatenate(
-            [rest_MI.sum(axis=1), slope_M, rest_MI.sum(axis=0) + DIFFICULTY_PRECISION * gamma_I]
-        )
+        return float(value), np.concatenate([rest_MI.sum(axis=1), slope_M, rest_MI.sum(axis=0) + precision * gamma_I])
 
     found = minimize(loss, np.zeros(2 * models + items), jac=True, method="L-BFGS-B", options={"maxiter": 2000}).x
     return np.asarray(found[2 * models :], dtype=np.float64)

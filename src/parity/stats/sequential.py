@@ -24,7 +24,7 @@ ANYTIME = "confidence sequence"
 METHOD_ITEMS = f"{ANYTIME}, these items"
 METHOD_FUTURE = f"{ANYTIME}, future items like these"
 # Shares of the largest allowed bet, spread evenly in the logarithm; one mixture for every flip rate.
-BETS = np.geomspace(0.04, 0.60, 40)
+BETS = np.geomspace(0.05, 0.70, 40)
 _BISECTIONS = 40
 _ROUNDING = 1e-9
 _FIRST = 1_500

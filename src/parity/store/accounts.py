@@ -26,9 +26,14 @@ class RunAccount:
     work: TokenWork | None = None
 
 
-def put_work(connection: sa.Connection, run_id: str, at: float, work: TokenWork) -> None:
-    """Write what one call computed for a run."""
-    connection.execute(works.insert().values(run_id=run_id, at=at, **asdict(work)))
+def put_work(connection: sa.Connection, work_id: int | None, run_id: str, at: float, work: TokenWork) -> int:
+    """Write what one call computed for a run, or what it has computed by now; returns the call's id among works."""
+    if work_id is None:
+        made = connection.execute(works.insert().values(run_id=run_id, at=at, **asdict(work)))
+        assert made.inserted_primary_key is not None
+        return int(made.inserted_primary_key[0])
+    connection.execute(works.update().where(works.c.work_id == work_id).values(at=at, **asdict(work)))
+    return work_id
 
 
 def put_call(connection: sa.Connection, call_id: int | None, run_id: str, at: float, egress: Egress) -> int:

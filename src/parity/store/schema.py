@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text, inspect
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text, UniqueConstraint, inspect
 from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
@@ -97,6 +97,48 @@ works = Table(
 )
 
 
+# One look at a question that a verdict was asked of, and what was read from it; one look read at several margins has
+# several rows. `basis` is the digest of what was looked at: the same again is the same look.
+looks = Table(
+    "looks",
+    metadata,
+    Column("look_id", Integer, primary_key=True),
+    Column("question", Text, nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("basis", String(64), nullable=False),
+    Column("candidate", Text, nullable=False),
+    Column("margin", Float, nullable=False),
+    Column("total", Float, nullable=False),
+    Column("alpha", Float, nullable=False),
+    Column("anytime", Integer, nullable=False),
+    Column("verdict", String(16)),
+    Column("runs", Text),
+    Column("at", Float, nullable=False),
+    UniqueConstraint("question", "basis", "margin", "total"),
+)
+
+# One time that a model was asked again what it had answered before (measurement.drift); its answers are among the
+# others, under an identity of their own. `alpha` is what it may spend of a false alarm; of `asked` items `floor_flips`
+# were answered otherwise when asked twice at once, `flips` since the first time.
+probes = Table(
+    "probes",
+    metadata,
+    Column("probe_id", Integer, primary_key=True),
+    Column("identity", String(64), nullable=False, index=True),
+    Column("model", Text, nullable=False),
+    Column("benchmark", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("alpha", Float, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("floor_flips", Integer, nullable=False),
+    Column("flips", Integer, nullable=False),
+    Column("log_e", Float, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+
 def _first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[answers, runs, marks])
 
@@ -121,7 +163,11 @@ def _works(connection: Connection) -> None:
     metadata.create_all(connection, tables=[works])
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts, _draws, _works)
+def _looks(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[looks, probes])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _accounts, _draws, _works, _looks)
 
 
 def migrate(connection: Connection, now: float) -> int:

@@ -90,13 +90,17 @@ class Workspace:
         )
         sa.event.listen(self._engine, "connect", _pragmas)
         sa.event.listen(self._engine, "begin", _begin)
-        with self.lock("migrations"), self._transaction() as connection:
+        with self.lock("migrations"), self.writing() as connection:
             found = schema.migrate(connection, self._clock())
         if found > len(schema.MIGRATIONS):
             raise StoreError(f"{self.database} was written by a newer Parity (version {found}).", "Upgrade Parity.")
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def now(self) -> float:
+        """Seconds since 1970 by the workspace's clock."""
+        return self._clock()
 
     def lock(self, name: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """A lock between processes; freed when its holder dies."""
@@ -110,7 +114,7 @@ class Workspace:
             "draw": request.id.draw,
             "request": fingerprint(request),
         }
-        with self._transaction() as connection:
+        with self.writing() as connection:
             connection.execute(_PUT_ANSWER, {**row, "output": encode_output(output), "at": self._clock()})
 
     def answers(self, identity: str, requests: Iterable[Request]) -> dict[RequestId, Output]:
@@ -118,7 +122,7 @@ class Workspace:
         wanted = {(request.id.item, request.id.draw, fingerprint(request)): request.id for request in requests}
         table = schema.answers
         found = {}
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(table.select().where(table.c.identity == identity)):
                 request_id = wanted.get((row.item, row.draw, row.request))
                 if request_id is not None:
@@ -128,7 +132,7 @@ class Workspace:
     def begin_run(self, key: RunKey, items: int) -> None:
         """Record that a run is being asked; a run known already is left as it is."""
         table = schema.runs
-        with self._transaction() as connection:
+        with self.writing() as connection:
             known = connection.execute(table.select().where(table.c.run_id == key.run_id)).first()
             if known is not None:
                 if known.digest != key.digest:
@@ -159,7 +163,7 @@ class Workspace:
             {"run_id": run_id, "position": position, "request": request, **mark_row(entry)}
             for position, (entry, request) in enumerate(marked)
         ]
-        with self._transaction() as connection:
+        with self.writing() as connection:
             connection.execute(schema.marks.delete().where(schema.marks.c.run_id == run_id))
             if rows:
                 connection.execute(schema.marks.insert(), rows)
@@ -169,32 +173,32 @@ class Workspace:
 
     def put_call(self, call_id: int | None, run_id: str, egress: Egress) -> int:
         """Write whom one call of a command talked to for a run; None is a new call. Returns the call's id."""
-        with self._transaction() as connection:
+        with self.writing() as connection:
             return accounts.put_call(connection, call_id, run_id, self._clock(), egress)
 
     def put_cost(self, run_id: str, cost: Cost | None) -> None:
         """Write what the answers of a run cost; None where no price is known."""
-        with self._transaction() as connection:
+        with self.writing() as connection:
             accounts.put_cost(connection, run_id, cost)
 
-    def put_work(self, run_id: str, work: TokenWork) -> None:
-        """Add what this call of a command computed for a run."""
-        with self._transaction() as connection:
-            accounts.put_work(connection, run_id, self._clock(), work)
+    def put_work(self, work_id: int | None, run_id: str, work: TokenWork) -> int:
+        """Write what one call of a command has computed for a run by now; None is a new call. Returns its id."""
+        with self.writing() as connection:
+            return accounts.put_work(connection, work_id, run_id, self._clock(), work)
 
     def account(self, run_id: str) -> RunAccount:
         """What a run took and cost, and whom it talked to."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return accounts.accounts(connection, run_id).get(run_id, RunAccount())
 
     def accounts(self) -> dict[str, RunAccount]:
         """The account of every run that has one, by run id."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return accounts.accounts(connection)
 
     def runs(self) -> list[RunRecord]:
         """Every run, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [_record(row) for row in connection.execute(schema.runs.select().order_by(schema.runs.c.created))]
 
     def run(self, prefix: str) -> RunRecord:
@@ -217,14 +221,14 @@ class Workspace:
     def marks(self, run_id: str) -> list[Marked]:
         """The marks of a finished run, in its order."""
         table = schema.marks
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(table.select().where(table.c.run_id == run_id).order_by(table.c.position))
             return [marked_of_row(row) for row in rows]
 
     def requests(self, run_id: str) -> dict[RequestId, str]:
         """Fingerprint of what was asked, by item and draw, of a finished run."""
         table = schema.marks
-        with self._reading() as connection:
+        with self.reading() as connection:
             columns = sa.select(table.c.item, table.c.draw, table.c.request)
             rows = connection.execute(columns.where(table.c.run_id == run_id))
             return {RequestId(row.item, row.draw): row.request for row in rows}
@@ -236,12 +240,13 @@ class Workspace:
         same = (table.c[key] == marks.c[key] for key in ("item", "draw", "request"))
         joined = table.join(marks, sa.and_(*same))
         query = sa.select(table).select_from(joined).where(marks.c.run_id == run_id, table.c.identity == identity)
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query.order_by(marks.c.position)).all()
         return [(RequestId(row.item, row.draw), row.request, decode_output(row.output)) for row in rows]
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that alone may write: all or nothing."""
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -249,7 +254,8 @@ class Workspace:
             raise _store_error(error, self.database) from error
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """A view of the database that no writer changes."""
         try:
             with self._engine.connect().execution_options(reading=True) as connection:
                 yield connection

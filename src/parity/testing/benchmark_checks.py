@@ -24,7 +24,8 @@ def check_items_have_ids_of_their_own(benchmark: Benchmark) -> None:
     _expect(bool(benchmark.items), "there are no items")
     twice = [name for name, count in Counter(item.id for item in benchmark.items).items() if count > 1]
     _expect(not twice, f"ids twice: {twice[:3]}")
-    empty = [item.id for item in benchmark.items if not item.id or not item.targets]
+    marked = any(not protocol.unmarked for protocol in benchmark.protocols.values())
+    empty = [item.id for item in benchmark.items if not item.id or (marked and not item.targets)]
     _expect(not empty, f"items without id or target: {empty[:3]}")
 
 
@@ -40,6 +41,12 @@ def check_protocols_are_named_and_one_is_the_default(benchmark: Benchmark) -> No
     for name, protocol in benchmark.protocols.items():
         _expect(protocol.name == name, f"{name!r} calls itself {protocol.name!r}")
         _expect(bool(protocol.version), f"{name!r} has no version")
+
+
+def check_every_protocol_asks_something(benchmark: Benchmark) -> None:
+    """A protocol may leave out items, not all of them."""
+    for name, protocol in benchmark.protocols.items():
+        _expect(bool(benchmark.items_of(protocol)), f"{name!r} asks no item")
 
 
 def check_requests_are_the_same_every_time(benchmark: Benchmark) -> None:
@@ -87,6 +94,7 @@ BENCHMARK_CHECKS: tuple[Check, ...] = (
     check_items_have_ids_of_their_own,
     check_targets_are_among_the_options,
     check_protocols_are_named_and_one_is_the_default,
+    check_every_protocol_asks_something,
     check_requests_are_the_same_every_time,
     check_different_items_ask_different_things,
     check_failures_are_never_scores,

@@ -11,6 +11,7 @@ A check asks what the engine says it can do (`capabilities`) and passes over the
 own, so that a recording of a whole pass can be checked too. Knows no engine by name.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -74,6 +75,24 @@ def check_log_likelihoods_are_whole(engine: Engine) -> None:
         _expect(len(output.values) == len(output.tokens) == len(request.continuations), f"{output}")
         _expect(all(value <= TOLERANCE for value in output.values), f"log p above zero: {output.values}")
         _expect(all(count >= 1 for count in output.tokens), f"tokens: {output.tokens}")
+
+
+def check_what_is_compared_differs_as_log_likelihoods_do(engine: Engine) -> None:
+    """Asked to compare, an engine may answer relative to the options, if it says so: then their sum of p is 1."""
+    for request in _likelihoods(engine, "compared"):
+        letters = replace(request, continuations=_OPTIONS[:2])
+        compared = replace(letters, id=RequestId(f"{request.id.item}/only"), compared=True)
+        found = dict(_pairs(engine, [letters, compared]))
+        whole, output = found[letters], found[compared]
+        _expect(isinstance(whole, Loglikelihoods), f"{whole}")
+        _expect(isinstance(output, Loglikelihoods), f"{output}")
+        assert isinstance(whole, Loglikelihoods)
+        assert isinstance(output, Loglikelihoods)
+        _expect(not whole.relative, f"relative, where log-likelihoods were asked for: {whole}")
+        apart = (whole.values[0] - whole.values[1]) - (output.values[0] - output.values[1])
+        _expect(abs(apart) <= TOLERANCE, f"{output.values} do not differ as {whole.values}")
+        total = sum(map(math.exp, output.values))
+        _expect(not output.relative or abs(total - 1) <= TOLERANCE, f"probabilities of {total} in all: {output}")
 
 
 def check_a_batch_equals_one_alone(engine: Engine) -> None:

@@ -16,7 +16,7 @@ from parity.core.examples import Example, Passage, PreferencePair, RatedAnswer, 
 from parity.curation.labels import Labelled, Labeller
 from parity.curation.readings import Refused
 from parity.errors import DataError, listed
-from parity.files import read_text
+from parity.files import json_lines, read_text
 from parity.tuning.recipe import Method
 from parity.tuning.tokens import IGNORED, Pair, Row, Task, Thumb
 
@@ -219,15 +219,7 @@ def _each(path: Path, make: Callable[[str, dict[str, Any]], list[Any]]) -> list[
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, object) of every line of a JSONL file."""
-    for number, line in enumerate(read_text(path, "training data", DataError).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number} is not JSON ({error}).", "One JSON object a line.") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{number} is no JSON object.", "One JSON object a line.")
+    for number, row in json_lines(path, read_text(path, "training data", DataError)):
         yield str(row.get("id") or f"{path.name}:{number}"), row
 
 

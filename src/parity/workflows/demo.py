@@ -16,8 +16,9 @@ from parity.core.runs import Marked
 from parity.engines.open import EngineOptions
 from parity.errors import ModelError
 from parity.files import write_atomic
+from parity.measurement.asking import Progress
 from parity.measurement.comparison import RecordedGap, compared
-from parity.measurement.measure import MeasureSpec, Progress, measure
+from parity.measurement.measure import MeasureSpec, measure
 from parity.measurement.records.table import read_marks
 from parity.measurement.results import Measurement
 from parity.store import Workspace

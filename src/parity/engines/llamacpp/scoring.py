@@ -49,10 +49,9 @@ class Scorer:
     def score(self, encoded: Sequence[Encoded], cancelled: Cancelled) -> Iterator[tuple[int, Output] | None]:
         """Yields (index of the request, result) as it is settled, and None after every pass."""
         rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded], self._tile)
-        self.work.count(encoded, rows)
         if not self._sharing:
             for row in rows:
-                row.shared = row.begin = 0
+                row.begin = 0
         context = self._room(max((len(row.ids) for row in rows), default=0))
         ledger = Ledger(encoded)
         for pieces in passes(rows, Cut(self._pass_tokens, self._tile)):
@@ -65,7 +64,9 @@ class Scorer:
                     ledger.add(request, option, value)
                 seconds = time.perf_counter() - begun
                 self.work.seconds += seconds
-                yield from ledger.settled(seconds)
+                for index, output in ledger.settled(seconds):
+                    self.work.scored(encoded[index])
+                    yield index, output
                 yield None
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -111,6 +112,7 @@ class Scorer:
         wanted_T = np.fromiter(map(bool, wants), np.int8, len(wants))
         logits_RV = context.decode(ids_T, depths_T, _sequences(pieces), wanted_T)
         self.work.computed += len(ids_T)
+        self.work.walked(pieces)
         found = []
         for logits_V, several in zip(logits_RV, filter(None, wants), strict=True):
             total = _log_sum(logits_V)

@@ -58,7 +58,8 @@ def decode_request(text: str) -> Request:
     request_id, fit = RequestId(*entries["id"]), Fit(**entries["fit"])
     prompt = _prompt(entries["prompt_type"], entries["prompt"])
     if entries["type"] == "Loglikelihood":
-        return Loglikelihood(request_id, prompt, tuple(entries["continuations"]), fit, tuple(entries["contexts"]))
+        continuations, contexts = tuple(entries["continuations"]), tuple(entries["contexts"])
+        return Loglikelihood(request_id, prompt, continuations, fit, contexts, entries["compared"])
     sampling = entries["sampling"]
     held = entries["constraint"]
     return Generate(

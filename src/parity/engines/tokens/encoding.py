@@ -16,12 +16,19 @@ from parity.models.templates import Renderer
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """`context` ids and, for every continuation, its ids; what was cut is counted."""
+    """`context` ids and, for every continuation, its ids; what was cut is counted. `compared` as in the request."""
 
     context: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...] = ()
     truncated_tokens: int = 0
     dropped_shots: int = 0
+    compared: bool = False
+
+    @property
+    def needs_few_logits(self) -> bool:
+        """Whether the logits of the continuations alone tell all that is asked: one token each, to be compared."""
+        single = all(len(rest) == 1 for rest in self.continuations)
+        return self.compared and single and len(self.continuations) > 1
 
 
 class Encoder:
@@ -80,7 +87,8 @@ class Encoder:
         context = pairs[0][0]
         if excess and (request.fit.overflow != "truncate" or excess >= len(context)):
             return self._too_long(len(context), longest - len(context), request.fit)
-        return Encoded(self._cut(context, excess), tuple(rest for _, rest in pairs), excess, dropped)
+        rests = tuple(rest for _, rest in pairs)
+        return Encoded(self._cut(context, excess), rests, excess, dropped, request.compared)
 
     def _pair(self, prompt: Prompt, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids of the prompt, and what follows as many ids of prompt and continuation encoded together.

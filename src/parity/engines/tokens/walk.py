@@ -44,10 +44,6 @@ class Row:
     begin: int = 0
     wants: dict[int, list[Want]] = field(default_factory=dict)
 
-    @property
-    def new_tokens(self) -> int:
-        return len(self.ids) - self.shared
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:

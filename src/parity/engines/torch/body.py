@@ -22,6 +22,7 @@ class Body:
 
     def __init__(self, model: Any, room: Room, work: Work | None = None) -> None:
         self._model, self.room, self.work = model, room, work or Work()
+        self._vocabulary = model.get_output_embeddings().weight.shape[0]
 
     @property
     def device(self) -> torch.device:
@@ -38,6 +39,7 @@ class Body:
             ids_T, depth_T = np.pad(ids_T, (0, filled)), np.pad(depth_T, (0, filled), mode="edge")
         path.stand(pieces, filled)
         self._count(depth_T)
+        self.work.walked(pieces)
         return self._forward(path, torch.from_numpy(ids_T).long()[None], torch.from_numpy(depth_T)[None])[0]
 
     def step(self, memory: Any, tokens: Sequence[int], depths: Sequence[int]) -> Tensor:
@@ -48,10 +50,12 @@ class Body:
         self.work.distinct += len(tokens)
         return self._forward(memory, torch.tensor(tokens)[:, None], torch.tensor(depths)[:, None])[:, 0]
 
-    def multiplied(self, rows: int) -> None:
-        """Count `rows` products with the whole output matrix."""
+    def multiplied(self, states: int, rows: int | None = None) -> None:
+        """Count products of so many hidden states with so many rows of the output matrix; None is all of them."""
+        logits = states * (self._vocabulary if rows is None else rows)
+        self.work.logits += logits
         if self.room.gauge:
-            self.work.flops += rows * self.room.gauge.head_flops
+            self.work.flops += logits * self.room.gauge.logit_flops
 
     def _count(self, depth_T: Any) -> None:
         self.work.computed += len(depth_T)

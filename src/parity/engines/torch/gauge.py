@@ -26,14 +26,14 @@ class Gauge:
     """Costs of one model.
 
     `body_flops` of one token in all layers without attention; `pair_flops` of one token that looks at one other, by
-    sliding window (0: none), layers added up; `head_flops` of a row of the whole output matrix. `kv_bytes`: keys and
+    sliding window (0: none), layers added up; `logit_flops` of one logit. `kv_bytes`: keys and
     values of a token; `pass_bytes`: what it takes at most while its pass is computed; `logit_bytes`: what a row of
     logits takes while it is normalised.
     """
 
     body_flops: float
     pair_flops: Mapping[int, int]
-    head_flops: int
+    logit_flops: int
     kv_bytes: int
     pass_bytes: int
     logit_bytes: int
@@ -60,7 +60,7 @@ def gauge(model: Any) -> Gauge:
     return Gauge(
         products.get_total_flops() / _WATCHED_TOKENS,
         probe.pair_flops,
-        2 * matrix.numel(),
+        2 * matrix.shape[1],
         probe.kv_bytes,
         -(-live.peak_bytes // _WATCHED_TOKENS),
         matrix.shape[0] * (matrix.element_size() + 2 * 4),

@@ -17,9 +17,9 @@ from parity.core.outputs import Loglikelihoods
 from parity.engines.tokens.encoding import Encoded
 from parity.engines.torch.body import Body
 from parity.engines.torch.decoding import Decoding
+from parity.engines.torch.head import likeliest
 from parity.engines.torch.likelihood import likelihoods
 from parity.engines.torch.room import Room
-from parity.engines.torch.sampling import likeliest
 from parity.engines.torch.scoring import Scorer
 
 # Nats. Half-precision logits are rounded to about 0.1 where they are large.
@@ -32,7 +32,7 @@ def follows_a_walk(model: Any, tile: int | None = None) -> bool:
     """Whether scores along a walk, and logits while it writes, are the plain ones."""
     tolerance = _TOLERANCE.get(model.dtype, _HALF_TOLERANCE)
     encoded = _sequences(model.config.get_text_config().vocab_size)
-    contexts = [entry.context for entry in encoded]
+    contexts = list(dict.fromkeys(entry.context for entry in encoded))
     return _scores_alike(model, encoded, tolerance, tile) and _writes_alike(model, contexts, tolerance, tile)
 
 
@@ -89,13 +89,17 @@ def _sequences(vocabulary: int) -> list[Encoded]:
         context = (*stem[:shared], *(chance.randrange(vocabulary) for _ in range(9)))
         options = tuple(tuple(chance.randrange(vocabulary) for _ in range(length)) for length in (1, 3, 5))
         found.append(Encoded(context, options))
+        found.append(Encoded(context, tuple(option[:1] for option in options), compared=True))
     return found
 
 
 def _close(one: Any, other: Any, tolerance: float) -> bool:
     if not isinstance(one, Loglikelihoods) or not isinstance(other, Loglikelihoods):
         return False
-    return all(abs(a - b) <= tolerance for a, b in zip(one.values, other.values, strict=True))
+    # What is relative has the differences of the plain values, no more.
+    first, second = (one.values[0], other.values[0]) if other.relative else (0.0, 0.0)
+    pairs = zip(one.values, other.values, strict=True)
+    return all(abs((a - first) - (b - second)) <= tolerance for a, b in pairs)
 
 
 def _never(_index: int) -> bool:

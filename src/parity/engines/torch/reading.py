@@ -54,8 +54,6 @@ class Reader:
         self._path.passed = self._passed
         self._now: list[tuple[Piece, Prompt]] = []
         self.dropped: list[int] = []
-        body.work.requested += sum(len(prompt.row.ids) * len(prompt.requests) for prompt in prompts)
-        body.work.distinct += sum(prompt.row.new_tokens for prompt in self._queue)
 
     @property
     def done(self) -> bool:
@@ -90,6 +88,7 @@ class Reader:
                 self.dropped.append(request)
                 continue
             begin, end = prompt.shared_tokens, len(prompt.row.ids)
+            self._body.work.requested += end
             slot = self._slots.open(prompt.head, end - begin)
             seated.append(request)
             prompt.slots.append(slot)
@@ -103,7 +102,7 @@ class Reader:
         left = self._queue.popleft()
         if left.last_H is None and not left.slots and self._queue:
             row = self._queue[0].row
-            row.begin = min(row.begin, left.row.begin)
+            row.begin, row.shared = min(row.begin, left.row.begin), min(row.shared, left.row.shared)
 
     def _read(self, prompts: Sequence[Prompt]) -> None:
         owners = {id(prompt.row): prompt for prompt in prompts}

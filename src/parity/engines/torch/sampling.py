@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import Linear, Module
-from torch.nn.functional import linear
+from torch.nn import Module
 
 from parity.core.prompts import Sampling
+from parity.engines.torch.head import likeliest
 
 # Rows drawn from together: each takes some copies of a row of the vocabulary, in fp64.
 _ROWS = 16
-# Logits of a stretch of the vocabulary: 1 MB of fp32; but never fewer columns than a product needs to be fast.
-_CACHED_LOGITS, _LEAST_STRETCH = 1 << 18, 2048
 
 
 def pick(
@@ -39,28 +37,6 @@ def pick(
         for row, token in zip(rows, found, strict=True):
             tokens[row] = token
     return tokens
-
-
-def likeliest(head: Module, hidden_RH: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest logit (R) after each hidden state and the first token (R) that has it; NaN where any logit is NaN.
-
-    On a CPU stretch by stretch of the vocabulary: what stays in the cache costs less than all logits in memory.
-    """
-    if not isinstance(head, Linear) or hidden_RH.device.type != "cpu":
-        found: tuple[Tensor, Tensor] = head(hidden_RH).max(dim=-1)
-        return found
-    best_R = hidden_RH.new_full((len(hidden_RH),), -torch.inf)
-    token_R = torch.zeros(len(hidden_RH), dtype=torch.long)
-    stretch = max(_LEAST_STRETCH, _CACHED_LOGITS // len(hidden_RH))
-    for start in range(0, head.out_features, stretch):
-        part = slice(start, start + stretch)
-        logits_RV = linear(hidden_RH, head.weight[part], None if head.bias is None else head.bias[part])
-        most_R = logits_RV.amax(-1)
-        better = (~(most_R <= best_R) & ~best_R.isnan()).nonzero()[:, 0]
-        if len(better):
-            best_R[better] = most_R[better]
-            token_R[better] = start + logits_RV[better].argmax(-1)
-    return best_R, token_R
 
 
 def _drawn(logits_RV: Tensor, samplings: Sequence[Sampling], shares: Sequence[float]) -> list[int | None]:

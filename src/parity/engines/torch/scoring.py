@@ -1,11 +1,13 @@
 """Log-likelihoods along a walk: every distinct token is computed once, logits only where something is predicted.
 
-The output matrix is multiplied at the positions that predict, and normalised in fp32.
+The output matrix is multiplied at the positions that predict, and normalised in fp32; where options of one token are
+only compared, it is multiplied by their rows alone.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -16,8 +18,12 @@ from parity.engines.tokens.encoding import Encoded
 from parity.engines.tokens.ledger import Ledger, Work
 from parity.engines.tokens.walk import Piece, Want, passes, walk
 from parity.engines.torch.body import Body
+from parity.engines.torch.head import few_logits, has_rows
 from parity.engines.torch.path import Path
 from parity.engines.torch.room import HEAD_ROWS, HEAD_TILE
+
+# Logits of single tokens that are computed together: a row of the output matrix is copied for each.
+_FEW_LOGITS = 256
 
 
 class Scorer:
@@ -34,8 +40,8 @@ class Scorer:
         """Yields (index of the request, result) as soon as its last continuation is scored."""
         room, work = self._body.room, self._body.work
         rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded], room.tile)
-        work.count(encoded, rows)
-        ledger = Ledger(encoded)
+        few = {at for at, entry in enumerate(encoded) if entry.needs_few_logits and has_rows(self._head)}
+        ledger = Ledger(encoded, few)
         depth = max((len(row.ids) for row in rows), default=0)
         cut = room.cut(depth)
         path = Path(cut.room(depth))
@@ -45,18 +51,20 @@ class Scorer:
                 return
             with self._turn:
                 begun = time.perf_counter()
-                for (request, option, _), value in self._pass(path, pieces):
+                for (request, option, _), value in self._pass(path, pieces, few):
                     ledger.add(request, option, value)
                 seconds = time.perf_counter() - begun
             work.seconds += seconds
-            yield from ledger.settled(seconds)
+            for index, output in ledger.settled(seconds):
+                work.scored(encoded[index])
+                yield index, output
 
     @torch.inference_mode()
-    def _pass(self, path: Path, pieces: Sequence[Piece]) -> Iterator[tuple[Want, float]]:
-        """One forward pass; log p for every want of its positions."""
+    def _pass(self, path: Path, pieces: Sequence[Piece], few: Set[int]) -> Iterator[tuple[Want, float]]:
+        """One forward pass; for every want of its positions log p, or the logit alone of requests in `few`."""
         hidden_TH = self._body.read(path, pieces)
-        columns, wants = _wanted(path, pieces)
-        found: list[tuple[Want, float]] = []
+        found = self._few(hidden_TH, _wanted(path, pieces, lambda request: request in few))
+        columns, wants = _wanted(path, pieces, lambda request: request not in few)
         for multiplied, picked in _blocks(columns, self._body.room.tile is not None):
             rows_RH = hidden_TH[torch.tensor(multiplied, device=hidden_TH.device)]
             self._body.multiplied(len(multiplied))
@@ -64,19 +72,41 @@ class Scorer:
             found += _picked(logprobs_RV, [(row, want) for row, at in picked for want in wants[at]])
         return iter(found)
 
+    def _few(self, hidden_TH: Tensor, wanted: tuple[list[int], list[list[Want]]]) -> list[tuple[Want, float]]:
+        """The logits that are wanted and no other."""
+        asked = [(column, want) for column, wants in zip(*wanted, strict=True) for want in wants]
+        found: list[tuple[Want, float]] = []
+        for several in _products(asked, self._body.room.tile is not None):
+            columns_P, tokens_P = [column for column, _ in several], [token for _, (_, _, token) in several]
+            self._body.multiplied(len(several), 1)
+            hidden_PH = hidden_TH[torch.tensor(columns_P, device=hidden_TH.device)]
+            logits = few_logits(self._head, hidden_PH, tokens_P).tolist()
+            found += zip((want for _, want in several), logits, strict=True)
+        return found
+
     def _logprobs(self, rows_RH: Tensor) -> Tensor:
         logits_RV = self._head(rows_RH)
         return torch.log_softmax(logits_RV, dim=-1, dtype=torch.promote_types(logits_RV.dtype, torch.float32))
 
 
-def _wanted(path: Path, pieces: Sequence[Piece]) -> tuple[list[int], list[list[Want]]]:
-    """Columns of the pass that predict something, and what each predicts."""
+def _wanted(path: Path, pieces: Sequence[Piece], of: Callable[[int], bool]) -> tuple[list[int], list[list[Want]]]:
+    """Columns of the pass that predict something for certain requests, and what each predicts."""
     columns, wants = [], []
     for piece, (first, _, _, _) in zip(pieces, path.spans, strict=True):
         for depth in sorted(depth for depth in piece.row.wants if piece.begin <= depth < piece.end):
-            columns.append(first + depth - piece.begin)
-            wants.append(piece.row.wants[depth])
+            if found := [want for want in piece.row.wants[depth] if of(want[0])]:
+                columns.append(first + depth - piece.begin)
+                wants.append(found)
     return columns, wants
+
+
+def _products(asked: Sequence[tuple[int, Want]], tiled: bool) -> Iterator[Sequence[tuple[int, Want]]]:
+    """Logits that are computed together; in tiles those of one request, so that what else is wanted changes nothing."""
+    if tiled:
+        yield from (list(several) for _, several in groupby(asked, key=lambda entry: entry[1][0]))
+        return
+    for start in range(0, len(asked), _FEW_LOGITS):
+        yield asked[start : start + _FEW_LOGITS]
 
 
 def _blocks(columns: Sequence[int], tiled: bool) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:

@@ -94,5 +94,9 @@ def _is_run(name: str) -> bool:
 
 
 def _recalled(workspace: Workspace, prefix: str) -> Record:
-    run = finished(workspace, prefix)
+    return record_of(workspace, finished(workspace, prefix))
+
+
+def record_of(workspace: Workspace, run: RunRecord) -> Record:
+    """A finished run's marks under its model's name."""
     return Record(ModelRef.parse(run.model).short, tuple(workspace.marks(run.run_id)), run)

@@ -12,7 +12,7 @@ from parity.core.digests import digest
 from parity.core.runs import Marked
 from parity.core.scores import Mark, Score, Unscored, UnscoredReason
 from parity.errors import DataError
-from parity.measurement.records.json_files import read_rows
+from parity.measurement.records.json_files import read_objects
 
 
 def is_annotations(path: Path) -> bool:
@@ -25,7 +25,7 @@ def read_annotations(path: Path, generator: str | None = None) -> list[Marked]:
     Raises:
         DataError: rows of another form, several models and none named, or an instruction twice.
     """
-    rows = read_rows(path, "annotations of AlpacaEval")
+    rows = read_objects(path, "annotations of AlpacaEval")
     models = sorted({str(row.get("generator_2")) for row in rows})
     if generator is None and len(models) > 1:
         raise DataError(f"{path} holds {len(models)} models.", f"Name one: {path}#{models[0]}.")

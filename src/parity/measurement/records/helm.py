@@ -10,7 +10,7 @@ from typing import Any
 from parity.core.runs import Marked
 from parity.core.scores import Mark, Score, Unscored, UnscoredReason
 from parity.errors import DataError
-from parity.measurement.records.json_files import read_rows
+from parity.measurement.records.json_files import read_objects
 
 NAME = "per_instance_stats.json"
 # In the order of preference when an instance has several.
@@ -34,7 +34,7 @@ def read_helm(path: Path, metric: str | None = None) -> list[Marked]:
     Raises:
         DataError: rows of another form, or no instance has the metric.
     """
-    rows = [row for row in read_rows(path, "per-instance statistics of HELM") if not row.get("perturbation")]
+    rows = [row for row in read_objects(path, "per-instance statistics of HELM") if not row.get("perturbation")]
     statistics = [(row, _statistics(path, row)) for row in rows]
     names = {name for _, found in statistics for name, _ in found}
     chosen = metric or next((known for known in METRICS if known in names), None)

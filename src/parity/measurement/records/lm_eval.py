@@ -3,7 +3,6 @@
 Read: `doc_id`, `filter`, `metrics` and the metrics' own keys. A task with several filters has a line for each.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from parity.core.runs import Marked
 from parity.core.scores import Mark, Score, Unscored, UnscoredReason
 from parity.errors import DataError
-from parity.files import read_text
+from parity.files import json_lines, read_text
 
 # In the order of preference when a log holds several.
 METRICS = ("acc", "exact_match", "pass@1", "acc_norm", "em", "f1")
@@ -32,10 +31,12 @@ def read_sample_logs(paths: list[Path], metric: str | None = None) -> list[Marke
     for path in paths:
         named = _FILE.match(path.name)
         task = named["task"] if named else path.stem
-        for number, line in enumerate(read_text(path, "sample log", DataError).split("\n"), start=1):
-            if not line.strip():
-                continue
-            sample = _sample(path, number, line)
+        for number, sample in json_lines(path, read_text(path, "sample log", DataError)):
+            if "doc_id" not in sample:
+                raise DataError(
+                    f"{path}, line {number}, is no lm-evaluation-harness sample (no doc_id).",
+                    "Run lm_eval with --log_samples.",
+                )
             item = f"{task}/{sample['doc_id']}"
             found = Marked(item, _mark(path, number, sample, metric), (("task", task),))
             if marks.setdefault(item, found) != found:
@@ -44,18 +45,6 @@ def read_sample_logs(paths: list[Path], metric: str | None = None) -> list[Marke
                     "Keep the lines of one filter, or one run's file, and read that.",
                 )
     return list(marks.values())
-
-
-def _sample(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        sample = json.loads(line)
-        if not isinstance(sample, dict) or "doc_id" not in sample:
-            raise ValueError("no doc_id")
-    except ValueError as error:
-        raise DataError(
-            f"{path}, line {number}, is no lm-evaluation-harness sample ({error}).", "Run lm_eval with --log_samples."
-        ) from error
-    return sample
 
 
 def _mark(path: Path, number: int, sample: dict[str, Any], metric: str | None) -> Mark:

@@ -1,0 +1,111 @@
+"""Two records against each other, and the look in the ledger that their verdict rests on.
+
+Runs that were asked until a verdict was in cannot be read with an interval that may be read once: they are judged by
+the bounds that hold at any stop, about future items, since the population they were drawn from is not in the record.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from parity.core.digests import digest
+from parity.core.runs import Marked
+from parity.measurement.comparison import RecordedGap, beside_clean, clusters_of, compared, scores_of
+from parity.measurement.differing import differing
+from parity.measurement.drift import held_against
+from parity.measurement.ledger import Asked, Claim, Purse, look_of, stream_of
+from parity.measurement.records import Record
+from parity.measurement.stopping import StoppingRule, compare_anytime
+from parity.store import Workspace
+from parity.store.ledger import LookRecord
+
+# Files of scores name no benchmark.
+UNNAMED = "recorded scores"
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """At which margin and alpha records are judged; `shared`: on the items that both name, the others left out.
+
+    `clean`: which items are in no training file, for a second gap on those. `purse` None: without a ledger. `answers`:
+    the workspace that holds the runs, if they are runs.
+    """
+
+    margin: float | None = None
+    alpha: float = 0.05
+    shared: bool = False
+    clean: Mapping[str, bool] | None = None
+    purse: Purse | None = None
+    answers: Workspace | None = None
+
+
+def compare_records(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
+    """The gap between two records, whole and by slice, with a verdict at what the ledger grants this look.
+
+    Without a ledger, and for files under no question's name, the verdict stands alone at `alpha`.
+
+    Raises:
+        DataError: no item has a score from both.
+    """
+    runs, alike = _runs(ours, theirs), _alike(ours, theirs, judging.shared)
+    found = _judged(*alike, judging)
+    if judging.clean is not None:
+        found = beside_clean(found, alike[0].marks, alike[1].marks, judging.clean)
+    if judging.answers is None or runs is None or judging.shared:
+        return found
+    return replace(found, gap=replace(found.gap, differing=differing(judging.answers, *runs)))
+
+
+def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
+    """The gap at this look's alpha, held against what is known of the incumbent, and concluded in the ledger."""
+    purse, margin, runs = judging.purse, judging.margin, _runs(ours, theirs)
+    stream = stream_of(judging.answers, runs) if judging.answers and runs else None
+    look = None
+    if purse is not None and margin is not None:
+        claim = Claim(margin, judging.alpha)
+        look = purse.reread(stream, claim) if stream else _look(ours, theirs, judging, purse, claim)
+    alpha = look.alpha if look else judging.alpha
+    found = compared(ours.name, ours.marks, theirs.name, theirs.marks, margin, alpha)
+    gap = found.gap
+    if stream and margin is not None:
+        items, rule = list(dict.fromkeys(marked.item for marked in ours.marks)), _rule(margin, alpha, ours.marks)
+        gap = compare_anytime(items, scores_of(ours.marks), scores_of(theirs.marks), rule)
+    if judging.answers and theirs.run:
+        gap = held_against(gap, judging.answers, theirs.run)
+    if look is not None and purse is not None:
+        # A stream's own verdict is about these items; what is read from its runs afterwards does not replace it.
+        gap = look_of(gap, look) if look.verdict and stream else purse.conclude(gap, look, runs)
+    return replace(found, gap=gap)
+
+
+def _alike(ours: Record, theirs: Record, shared: bool) -> tuple[Record, Record]:
+    """Both, or both on the items they share."""
+    if not shared:
+        return ours, theirs
+    common = {marked.item for marked in ours.marks} & {marked.item for marked in theirs.marks}
+    return _narrowed(ours, common), _narrowed(theirs, common)
+
+
+def _narrowed(record: Record, items: set[str]) -> Record:
+    return replace(record, marks=tuple(marked for marked in record.marks if marked.item in items))
+
+
+def _rule(margin: float, alpha: float, marks: Sequence[Marked]) -> StoppingRule:
+    """Bounds that hold at any stop, about future items like these."""
+    clusters = clusters_of(marks)
+    return StoppingRule(margin, alpha, None, clusters, Counter(clusters.values()))
+
+
+def _look(ours: Record, theirs: Record, judging: Judging, purse: Purse, claim: Claim) -> LookRecord | None:
+    """The look at two records; None where nothing names the question."""
+    runs = _runs(ours, theirs)
+    if runs is None and purse.question is None:
+        return None
+    basis = runs or (digest(ours.marks), digest(theirs.marks))
+    candidate, incumbent = (record.run.model if record.run else record.name for record in (ours, theirs))
+    benchmark = next((record.run.benchmark for record in (ours, theirs) if record.run), UNNAMED)
+    return purse.enter(Asked(candidate, incumbent, benchmark), (*basis, *["shared"] * judging.shared), claim)
+
+
+def _runs(ours: Record, theirs: Record) -> tuple[str, str] | None:
+    return (ours.run.run_id, theirs.run.run_id) if ours.run and theirs.run else None
