@@ -6,9 +6,10 @@ The same requests asked all at once along shared prefixes, one by one, in parts,
 the shape of a pass chooses kernels, and where keys and values lie the order of sums. By type, the largest difference
 of a continuation between any two ways, in nats:
 
-`noise_TYPE`: as Parity runs it. `plain_TYPE`: without the weights that llama.cpp repacks for its fastest kernels.
-`moved_TYPE`: passes of equal shape, so that only the order of sums differs. `deterministic_TYPE`: with --deterministic,
-which must be 0. `price_tokens`, `price_seconds_TYPE`: --deterministic over the usual way. Ends with one line of JSON.
+`noise_TYPE`: as Parity runs it (`typical_TYPE`: the median between alone and all at once). `plain_TYPE`: without the
+weights that llama.cpp repacks for its fastest kernels. `moved_TYPE`: passes of equal shape, so that only the order of
+sums differs. `deterministic_TYPE`: with --deterministic, which must be 0. `price_tokens`, `price_seconds_TYPE`:
+--deterministic over the usual way. Ends with one line of JSON.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from parity.core.outputs import Loglikelihoods
 from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
 from parity.core.refs import ModelRef
 from parity.engines.llamacpp.library import library
-from parity.engines.llamacpp.model import Model, Settings
+from parity.engines.llamacpp.model import Context, Model, Settings
 from parity.engines.llamacpp.scoring import TILE, Scorer
 from parity.engines.tokens.encoding import Encoded, Encoder
 from parity.engines.tokens.ledger import Work
@@ -103,25 +104,23 @@ class Asking:
         return found if tile else [*found, self.ask(whole, sharing=False)]
 
     def moved(self) -> list[Values]:
-        """Every row whole in a pass of its own, with keys and values behind others' or not: shapes are the same."""
-        first = self.ask([[at] for at in self.order], sharing=False)
-        scorer, found = Scorer(self.model, 512, Work(), True), Values()
-        context = scorer._room(600)
-        for at in self.order:
-            encoded = self.encoded[at]
-            ids = np.array([*encoded.context], np.int32)
-            context.keep(0, 0)
-            context.keep(1, 0)
-            filler = np.arange(100, 100 + 37, dtype=np.int32)
-            context.decode(filler, np.arange(37, dtype=np.int32), [[1]] * 37, np.zeros(37, np.int8))
-            depths, wanted = np.arange(len(ids), dtype=np.int32), np.zeros(len(ids), np.int8)
-            wanted[-1] = 1
-            logits_V = context.decode(ids, depths, [[0]] * len(ids), wanted)[0].astype(np.float64)
-            total = float(np.logaddexp.reduce(logits_V))
-            found[at] = tuple(float(logits_V[rest[0]]) - total for rest in encoded.continuations if len(rest) == 1)
-        singles = [at for at, rest in enumerate(self.encoded[0].continuations) if len(rest) == 1]
-        scorer.close()
-        return [found, {at: tuple(values[one] for one in singles) for at, values in first.items()}]
+        """Every prompt in one pass of its own, keys and values in the first cells, and behind another sequence's."""
+        context = Context(self.model, 1024, 2, 1024, unified=True)
+        found = [{at: self._whole(context, at, behind) for at in self.order} for behind in (0, 37)]
+        context.close()
+        return found
+
+    def _whole(self, context: Context, at: int, behind: int) -> tuple[float, ...]:
+        for sequence in range(2):
+            context.keep(sequence, 0)
+        if behind:
+            other = np.arange(behind, dtype=np.int32)
+            context.decode(other + 100, other, [[1]] * behind, np.zeros(behind, np.int8))
+        encoded = self.encoded[at]
+        ids, wanted = np.array(encoded.context, np.int32), np.zeros(len(encoded.context), np.int8)
+        wanted[-1] = 1
+        logits_V = context.decode(ids, np.arange(len(ids), dtype=np.int32), [[0]] * len(ids), wanted)[0].astype(float)
+        return tuple(float(logits_V[rest[0]] - np.logaddexp.reduce(logits_V)) for rest in encoded.continuations)
 
 
 def largest(several: list[Values]) -> float:
@@ -143,14 +142,16 @@ def of_type(kind: str, source: Path, folder: Path, requests: list[Loglikelihood]
     target = folder / f"{kind}.gguf"
     file = quantize(QuantizeSpec(ModelRef.parse(str(source)), kind, target, threads=1)).files[0]
     asking = Asking(loaded(file), requests)
-    (usual_s, usual), (exact_s, exact) = seconds(asking, None), seconds(asking, TILE)
+    (usual_s, computed), (exact_s, exact) = seconds(asking, None), seconds(asking, TILE)
+    usual = asking.ways(None)
     found = {
-        f"noise_{kind}": largest(asking.ways(None)),
+        f"noise_{kind}": largest(usual),
+        f"typical_{kind}": float(np.median([np.abs(np.subtract(usual[0][at], usual[1][at])) for at in usual[0]])),
         f"plain_{kind}": largest(Asking(loaded(file, repacked=False), requests).ways(None)),
         f"moved_{kind}": largest(asking.moved()),
         f"deterministic_{kind}": largest(asking.ways(TILE)),
         f"price_seconds_{kind}": exact_s / usual_s,
-        "price_tokens": exact / usual,
+        "price_tokens": exact / computed,
     }
     print(kind, json.dumps(found))
     return found

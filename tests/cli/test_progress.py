@@ -19,7 +19,7 @@ def terminal(monkeypatch):
 
 
 def test_each_kind_of_work_counts_in_its_own_unit(terminal):
-    with showing(in_bytes=lambda what: what == "quantizing") as show:
+    with showing(unit=lambda what: "bytes" if what == "quantizing" else "items") as show:
         show("reading calibration text", 3, 7)
         show("quantizing", 2_500_000, 5_000_000)
     lines = terminal.getvalue().replace("\r", "\n").splitlines()

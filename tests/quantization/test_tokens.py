@@ -10,7 +10,15 @@ import gguf
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from parity.quantization.pretokenizers import _DIGITS, _GPT_2, _NAMES, _WHOLE_WORDS_FIRST, pre_tokenizer_name
+from parity.quantization.convert import open_folder
+from parity.quantization.pretokenizers import (
+    _DIGITS,
+    _GPT_2,
+    _NAMES,
+    _WHOLE_WORDS_FIRST,
+    CUT_AT_MARKS,
+    pre_tokenizer_name,
+)
 from parity.testing.families import family_folder
 from parity.testing.folders import qwen_tokenizer
 from parity.testing.gguf_logits import GgufLogits
@@ -27,11 +35,11 @@ PIECES = (
 )  # fmt: skip
 
 
-def mixed(size, seed=0):
+def mixed(size, seed=0, pieces=PIECES):
     random_one = random.Random(seed)
     found = []
     while sum(map(len, found)) < size:
-        found.append(random_one.choice(PIECES) + random_one.choice(("", " ", "  ", "\n")))
+        found.append(random_one.choice(pieces) + random_one.choice(("", " ", "  ", "\n")))
     return "".join(found)
 
 
@@ -125,7 +133,9 @@ def test_llama_cpp_cuts_text_as_the_tokenizer_it_is_named_for(cut, tmp_path):
 
     own = Tokenizer(models.BPE(ignore_merges=_NAMES[cut] in _WHOLE_WORDS_FIRST))
     steps = [_step(one) for one in cut]
-    own.pre_tokenizer = pre_tokenizers.Sequence([*steps, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    if _GPT_2 not in cut:  # whose expression comes with the mapping of bytes
+        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+    own.pre_tokenizer = pre_tokenizers.Sequence(steps)
     own.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
@@ -136,10 +146,21 @@ def test_llama_cpp_cuts_text_as_the_tokenizer_it_is_named_for(cut, tmp_path):
     folder = family_folder("llama-2", tmp_path / "model", wrapped)
     assert pre_tokenizer_name(json.loads((folder / "tokenizer.json").read_text())) == _NAMES[cut]
     running = GgufLogits(to_gguf(folder, tmp_path / "out.gguf", "F16").files)
+    caveats = open_folder(folder).caveats
+    if _NAMES[cut] in CUT_AT_MARKS:
+        assert any("combining marks" in caveat.what for caveat in caveats)
+        assert running.tokens("नमस्ते") != own.encode("नमस्ते").ids  # should it agree one day, the caveat is to go
+    else:
+        assert caveats == ()
+    pieces = [one for one in PIECES if _NAMES[cut] not in CUT_AT_MARKS or not any(map(is_mark, one))]
     for seed in range(8, 12):
-        text = mixed(5_000, seed)
+        text = mixed(5_000, seed, pieces)
         assert running.tokens(text) == own.encode(text).ids
     running.close()
+
+
+def is_mark(letter):
+    return unicodedata.category(letter).startswith("M")
 
 
 def _step(name):

@@ -248,6 +248,7 @@ def _sweep_spec(spec: Quantize) -> "SweepSpec":
 
 def _task(asked: Sweeping, workspace: Path) -> "Task | None":
     from parity.benchmarks.catalog import open_benchmark
+    from parity.measurement.asking import Asking
     from parity.measurement.measure import MeasureSpec
     from parity.quantization.sweep import Task
     from parity.store import Workspace
@@ -255,7 +256,7 @@ def _task(asked: Sweeping, workspace: Path) -> "Task | None":
     if asked.benchmark is None:
         return None
     measured = MeasureSpec(
-        (), protocol=asked.protocol, template=asked.template, margin=asked.margin, alpha=asked.alpha,
-        max_items=asked.max_items,
+        (), margin=asked.margin, alpha=asked.alpha,
+        asking=Asking(asked.protocol, asked.template, asked.max_items),
     )  # fmt: skip
     return Task(open_benchmark(asked.benchmark, asked.data), Workspace(workspace), measured)

@@ -30,6 +30,7 @@ QUANTIZING = "quantizing"
 # Asked for as a type: the smallest plain one that keeps the source's numbers.
 SOURCE = "source"
 _QUANTIZATION_VERSION = 2
+_UNQUANTIZED = frozenset({"F32", "F16", "BF16"})
 _REPLACED = ("general.quantization_version", "general.file_type")
 
 
@@ -75,7 +76,7 @@ def quantize(spec: QuantizeSpec, on_progress: Progress | None = None) -> Quantiz
         kinds = choose_types(model, mixture, importance is not None)
         _check_importance(lacking_importance(model, kinds, mixture, importance), mixture, importance is not None)
         metadata = {key: entry for key, entry in model.metadata.items() if key not in _REPLACED}
-        metadata |= _added(mixture, importance)
+        metadata |= _added(mixture, None if mixture.plain in _UNQUANTIZED else importance)
         layouts = _laid_out(metadata, list(zip(model.tensors, kinds, strict=True)), spec.split_bytes)
         paths = split_paths(spec.target, len(layouts))
         for path in paths:

@@ -24,6 +24,7 @@ from parity.engines.open import EngineOptions
 from parity.errors import DataError, Unscorable
 from parity.files import read_text
 from parity.measurement.comparison import gap_of
+from parity.measurement.ledger import Asked, Claim, Purse, look_of
 from parity.measurement.measure import MeasureSpec, measure
 from parity.measurement.results import Measured
 from parity.quantization.check_outputs import TEXTS
@@ -34,6 +35,7 @@ from parity.quantization.sweep_notes import SweepNotes
 from parity.quantization.writing import Progress
 from parity.stats.multiplicity import fixed_sequence
 from parity.store import Workspace
+from parity.store.ledger import LookRecord
 
 PARALLEL = 8
 _PROMPT_TOKENS, _WRITTEN_TOKENS = 256, 32
@@ -147,31 +149,56 @@ def _row(name: str, path: Path, speed: Speed) -> Swept:
 
 
 def _compared(task: Task, base: Swept, rest: Sequence[Swept], spec: SweepSpec, show: Progress) -> Iterator[Swept]:
-    """Every row with its gap to the unquantized file, and whether it is claimed non-inferior."""
+    """Every row with its gap to the unquantized file, and whether it is claimed non-inferior.
+
+    The whole sequence of tests is one look at one question of the workspace's ledger.
+    """
     ask = _asker(task, spec, show)
     theirs = ask(base)
     yield replace(base, run_id=theirs.run_id)
-    margin, alpha = task.asked.margin, task.asked.alpha
-    rows = []
+    asked: list[tuple[Swept, Measured | None]] = []
     for row in rest:
         try:
             ours = ask(row)
-            rows.append(replace(row, run_id=ours.run_id, gap=gap_of(ours.marks, theirs.marks, margin, alpha)))
+            asked.append((replace(row, run_id=ours.run_id), ours))
         except Unscorable as error:  # two bits may leave a model that answers nothing: that is a finding
-            rows.append(replace(row, failed=error.what))
-    if margin is None:
-        yield from rows
-        return
+            asked.append((replace(row, failed=error.what), None))
+    margin, total = task.asked.margin, task.asked.alpha
+    look = _look(task, spec, base, [theirs.run_id, *(row.run_id or row.type for row, _ in asked)])
+    alpha = look.alpha if look else total
+    rows = [replace(row, gap=gap_of(ours.marks, theirs.marks, margin, alpha) if ours else None) for row, ours in asked]
+    yield from rows if margin is None else _claimed(task, rows, theirs, look)
+
+
+def _claimed(task: Task, rows: Sequence[Swept], theirs: Measured, look: LookRecord | None) -> Iterator[Swept]:
+    """Claims in the order of the rows; the look is concluded with the last type that is claimed, or the first."""
     passed = [row.gap is not None and row.gap.verdict in (Verdict.SUPERIOR, Verdict.NON_INFERIOR) for row in rows]
-    for row, claimed in zip(rows, fixed_sequence(passed).tolist(), strict=True):
-        yield replace(row, claimed=claimed)
+    claimed = fixed_sequence(passed).tolist()
+    deciding = max(0, sum(claimed) - 1)
+    for at, row in enumerate(rows):
+        gap = row.gap
+        if gap is not None and look is not None:
+            runs = (row.run_id or "", theirs.run_id)
+            purse = Purse(task.workspace, task.asked.question)
+            gap = purse.conclude(gap, look, runs) if at == deciding else look_of(gap, look)
+        yield replace(row, gap=gap, claimed=claimed[at])
+
+
+def _look(task: Task, spec: SweepSpec, base: Swept, runs: Sequence[str]) -> LookRecord | None:
+    if task.asked.margin is None or not task.asked.ledger:
+        return None
+    asked = Asked(str(spec.model), f"gguf:{base.file}", task.benchmark.name)
+    claim = Claim(task.asked.margin, task.asked.alpha)
+    return Purse(task.workspace, task.asked.question).enter(asked, ("sweep", *runs), claim)
 
 
 def _asker(task: Task, spec: SweepSpec, show: Progress) -> Callable[[Swept], Measured]:
     options = replace(task.asked.options, threads=spec.threads or task.asked.options.threads)
 
     def ask(row: Swept) -> Measured:
-        asked = replace(task.asked, candidates=(ModelRef(Scheme.GGUF, str(row.file)),), incumbent=None, options=options)
+        asked = replace(
+            task.asked, candidates=(ModelRef(Scheme.GGUF, str(row.file)),), incumbent=None, margin=None, options=options
+        )
         return measure(asked, task.benchmark, task.workspace, show).measured[0]
 
     return ask

@@ -15,7 +15,7 @@ from parity.core.digests import Plain
 from parity.core.quantized import Caveat
 from parity.errors import ModelError
 from parity.models.model_files import LocalFolder, read_json
-from parity.quantization.pretokenizers import pre_tokenizer_name
+from parity.quantization.pretokenizers import CUT_AT_MARKS, pre_tokenizer_name
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -191,12 +191,20 @@ def _is_byte_level(tokenizer: Mapping[str, Plain]) -> bool:
 
 
 def _by_merges(tokenizer: Mapping[str, Plain], rows: int) -> Vocabulary:
-    model = _model_of(tokenizer)
+    model, cut = _model_of(tokenizer), pre_tokenizer_name(tokenizer)
     return Vocabulary(
-        "gpt2", pre_tokenizer_name(tokenizer), _listed(tokenizer, model["vocab"], rows, {}),
+        "gpt2", cut, _listed(tokenizer, model["vocab"], rows, {}),
         tuple(" ".join(part.replace(" ", "Ġ") for part in pair) for pair in _pairs(model)),
-        caveats=tuple(_unnormalized(tokenizer.get("normalizer"))),
+        caveats=(*_unnormalized(tokenizer.get("normalizer")), *_parted(cut)),
     )  # fmt: skip
+
+
+def _parted(cut: str) -> Iterator[Caveat]:
+    if cut in CUT_AT_MARKS:
+        yield Caveat(
+            f"llama.cpp's cut {cut!r} ends words at combining marks: Hindi and its like, and letters written with a "
+            "mark of their own, get other tokens"
+        )
 
 
 def _unnormalized(normalizer: Plain) -> Iterator[Caveat]:

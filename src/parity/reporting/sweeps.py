@@ -7,7 +7,7 @@ from pathlib import Path
 from parity.core.digests import Plain, plain
 from parity.core.swept import Sweep, Swept
 from parity.files import write_atomic
-from parity.reporting.gaps import gap_json
+from parity.reporting.gaps import gap_json, look_sentence
 from parity.reporting.markdown import write
 from parity.reporting.page import Block, Page, Sentence, Table, percent, points
 from parity.reporting.pareto import Dot, pareto, pareto_svg
@@ -72,8 +72,9 @@ def _verdict(found: Sweep) -> list[tuple[str, str]]:
         return [(why, "")]
     alpha, margin = gaps[0].alpha, 100 * gaps[0].margin
     rule = (
-        f"Tested from the largest to the smallest, each at one-sided alpha {alpha:g}, until one fails: the chance that "
-        f"any type called non-inferior is worse by {margin:g} points or more is at most {alpha:g}."
+        f"Tested from the largest to the smallest, each at one-sided alpha {alpha:.3g}, until one fails: the chance "
+        f"that any type called non-inferior is worse by {margin:g} points or more is at most {alpha:.3g}. "
+        f"{look_sentence(gaps[0])}"
     )
     best = found.smallest
     if best is None:
