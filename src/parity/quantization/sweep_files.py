@@ -161,8 +161,8 @@ def _lacking(model: GgufModel, mixture: Mixture, importance: ImportanceMatrix | 
     if not lacking:
         return None
     if importance is None:
-        return "needs an importance matrix: give calibration text or a matrix with --imatrix"
-    return f"the importance matrix has nothing for {len(lacking)} tensors, such as {lacking[0].name}: give more text"
+        return "(needs an importance matrix: give calibration text or a matrix with --imatrix)"
+    return f"(the importance matrix has nothing for {len(lacking)} tensors, such as {lacking[0].name}: give more text)"
 
 
 def _made(spec: SweepSpec, mixture: Mixture, base: Path, show: Progress) -> Path:

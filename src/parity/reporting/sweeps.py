@@ -61,8 +61,14 @@ def sweep_page(found: Sweep) -> Page:
     if any(row.gap or row.failed for row in found.swept):
         blocks.append(_gaps(found))
     blocks += [Sentence(text, "yellow") for text in _warnings(found)]
-    blocks += [Sentence(f"{one.type} was skipped: it {one.why}.") for one in found.skipped]
+    blocks += [Sentence(text) for text in _skipped(found)]
     return Page(f"{found.model} in {len(found.swept)} types", tuple(blocks))
+
+
+def _skipped(found: Sweep) -> list[str]:
+    reasons = dict.fromkeys(one.why for one in found.skipped)
+    types = {why: ", ".join(one.type for one in found.skipped if one.why == why) for why in reasons}
+    return [f"Skipped: {named} {why}." for why, named in types.items()]
 
 
 def _verdict(found: Sweep) -> list[tuple[str, str]]:
@@ -80,7 +86,7 @@ def _verdict(found: Sweep) -> list[tuple[str, str]]:
     if best is None:
         text = f"NO TYPE is shown non-inferior at a margin of {margin:g} points."
         return [(text, "yellow"), (rule, "")]
-    size = f"{best.size_bytes / 1e9:.2f} GB, {best.bits_per_weight:.2f} bits a weight"
+    size = f"{best.size_bytes / 1e6:,.1f} MB, {best.bits_per_weight:.2f} bits a weight"
     smaller = found.base.size_bytes / best.size_bytes
     text = (
         f"{best.type} is the smallest still non-inferior at a margin of {margin:g} points: {size}, {smaller:.1f} times "
