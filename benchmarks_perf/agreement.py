@@ -3,26 +3,32 @@
 Knows two small models, the subjects each answers, and when two right answers may differ: near-ties only. Knows nothing
 of how either side scores: ours is asked as `measure` asks (`open_engine`, the benchmark's requests, the runner, the
 marks), theirs is `lm_eval_peer/run.py` in `.venv-peers`. Seconds are of one run without loading the model, so they
-say which is faster, not by how much to the digit. Exit code 1 when a difference is left unexplained.
+say which is faster, not by how much to the digit. The full form is cut into steps that are kept in --results;
+`--minutes 3` begins none later than that, and the same command goes on. Exit code 1 when a difference is left
+unexplained.
 """
 
 import argparse
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from steps import OutOfTime, Steps
 
 from parity.benchmarks import mmlu
 from parity.benchmarks.base import Protocol
+from parity.core.digests import digest
 from parity.core.items import Item
 from parity.core.outputs import Loglikelihoods, Output
 from parity.core.prompts import RequestId
@@ -32,7 +38,7 @@ from parity.engines.open import EngineOptions, open_engine
 from parity.engines.tokens.ledger import among_themselves
 from parity.errors import DataError, EngineError, ParityError, listed
 from parity.measurement.asking import chosen
-from parity.runs.runner import ask
+from parity.runs.runner import ask as answered
 from parity.store import Workspace
 from parity.testing.folders import qwen_tokenizer, random_llama_folder
 from parity.testing.llama2c import llama2c_folder
@@ -52,6 +58,7 @@ QWEN = Path("tokenizers", "qwen2.5")
 class Work:
     """A model and the whole subjects it answers; every prompt of them fits its context."""
 
+    folder: str
     name: str
     build: Callable[[Path, Path], Path]
     subjects: tuple[str, ...]
@@ -94,7 +101,10 @@ def main() -> int:
     arguments = parse()
     try:
         check(arguments.data)
-        found = [compared(work, arguments.data, arguments.batch_size) for work in works(arguments.quick)]
+        found = measure(arguments)
+    except OutOfTime:
+        print(f"Time is up; what is compared lies in {arguments.results}. Run the same command to go on.", flush=True)
+        return 1
     except ParityError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -107,7 +117,25 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer subjects: a few minutes on 2 cores")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="shared data; default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help="prompts a batch, on both sides")
+    parser.add_argument("--minutes", type=float, help="begin no step of the full form later than this")
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "agreement", help="default: %(default)s")
     return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> list[Agreement]:
+    """All works; the full form keeps each step.
+
+    Raises:
+        OutOfTime: the minutes are used up.
+        EngineError: a side failed.
+    """
+    begun, found = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch) if arguments.quick else arguments.results
+        for work in works(arguments.quick):
+            left = arguments.minutes and arguments.minutes - (time.monotonic() - begun) / 60
+            found.append(compared(work, arguments.data, arguments.batch_size, home / work.folder, left))
+    return found
 
 
 def works(quick: bool) -> tuple[Work, ...]:
@@ -116,8 +144,8 @@ def works(quick: bool) -> tuple[Work, ...]:
     more = (*few, "college_computer_science", "college_medicine", "econometrics", "virology", "world_religions")
     short, long = ("abstract_algebra", "medical_genetics"), ("abstract_algebra", "college_computer_science")
     return (
-        Work("random Llama, Qwen ids", _random, few if quick else (*more, "high_school_world_history")),
-        Work("stories260K", _stories, short if quick else long),
+        Work("random", "random Llama, Qwen ids", _random, few if quick else (*more, "high_school_world_history")),
+        Work("stories", "stories260K", _stories, short if quick else long),
     )
 
 
@@ -134,15 +162,33 @@ def check(data: Path) -> None:
         raise DataError(f"Data is missing:\n{listed(missing)}", "Pass --data FOLDER or set PARITY_SHARED.")
 
 
-def compared(work: Work, data: Path, batch_size: int) -> Agreement:
-    """Both sides answer the same work, ours first, one after the other: each has all cores."""
+def compared(work: Work, data: Path, batch_size: int, home: Path, minutes: float | None) -> Agreement:
+    """Both sides answer the same work, ours first, one after the other: each has all cores.
+
+    A step is our whole side, or one subject of theirs.
+    """
+    asked = (work.name, work.subjects, batch_size, mmlu.load(data / "mmlu", work.subjects).digest)
+    steps = Steps(home, digest(asked), minutes)
+    shutil.rmtree(home / "model", ignore_errors=True)
+    model = work.build(data, home / "model")
     with tempfile.TemporaryDirectory() as scratch:
-        model = work.build(data, Path(scratch, "model"))
-        print(f"{work.name}: Parity ...", flush=True)
-        ours = ask_ours(model, data, work.subjects, batch_size, Path(scratch, "workspace"))
-        print(f"{work.name}: lm-evaluation-harness ...", flush=True)
-        theirs = ask_theirs(model, data, work.subjects, batch_size, Path(scratch, "answers.jsonl"))
-    return judged(work.name, ours, theirs)
+        store, answers = Path(scratch, "workspace"), Path(scratch, "answers.jsonl")
+        found = steps.result("ours", lambda: asdict(ask_ours(model, data, work.subjects, batch_size, store)))
+        others = [
+            steps.result(
+                f"theirs-{subject}", lambda at=subject: asdict(ask_theirs(model, data, (at,), batch_size, answers))
+            )
+            for subject in work.subjects
+        ]
+    shutil.rmtree(model)
+    return judged(work.name, joined([found]), joined(others))
+
+
+def joined(parts: list[dict[str, Any]]) -> Side:
+    """One side from its kept steps."""
+    logliks = {item: tuple(values) for part in parts for item, values in part["logliks"].items()}
+    choices = {item: choice for part in parts for item, choice in part["choices"].items()}
+    return Side(logliks, choices, sum(part["seconds"] for part in parts))
 
 
 def ask_ours(model: Path, data: Path, subjects: tuple[str, ...], batch_size: int, scratch: Path) -> Side:
@@ -152,9 +198,9 @@ def ask_ours(model: Path, data: Path, subjects: tuple[str, ...], batch_size: int
     started = time.perf_counter()
     benchmark = mmlu.load(data / "mmlu", subjects)
     protocol = benchmark.protocol("lm-eval")
-    items = chosen(benchmark, None)
+    items = chosen(benchmark.items, None)
     workspace = Workspace(scratch)
-    outputs = ask(engine, [protocol.request(item) for item in items], workspace).outputs
+    outputs = answered(engine, [protocol.request(item) for item in items], workspace).outputs
     choices = {item.id: _choice(protocol, item, outputs[RequestId(item.id)]) for item in items}
     seconds = time.perf_counter() - started
     workspace.close()

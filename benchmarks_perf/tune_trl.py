@@ -3,7 +3,7 @@
     python tune_trl.py ours|trl|trl_packed JOB.json
 
 Knows how TRL is used by someone who takes its defaults: messages in, padding, its own chat template handling, bf16 and
-checkpointing as they come. Prints one JSON object: tokens a second of what is read, and the growth of resident memory.
+checkpointing as they come. Writes one JSON object: tokens a second of what is read, and the growth of resident memory.
 """
 
 import json
@@ -20,7 +20,10 @@ os.environ.update({"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"})
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training. `steps` optimizer steps of about `batch_rows` rows; memory is measured where `memory` is set."""
+    """One training of steps of about `batch_rows` rows; memory is measured where `memory` is set.
+
+    `precision`: of the base's weights; auto is each side's own default (fp32 for TRL).
+    """
 
     base: str
     data: str
@@ -30,8 +33,8 @@ class Job:
     length_tokens: int
     rank: int = 16
     rate: float = 2e-3
-    steps: int = 4
     memory: bool = False
+    precision: str = "auto"
 
 
 def peak_bytes() -> int:
@@ -51,6 +54,7 @@ def ours(job: Job) -> dict[str, float]:
     plan = Plan(
         base=job.base, data=Path(job.data), dev=Path(job.data), out=Path(job.out), recipe=recipe, patience=0, looks=1,
         checkpointing="on" if job.memory else "auto",
+        precision=job.precision,
     )  # fmt: skip
     done = tune(plan)
     points = done.points
@@ -87,7 +91,9 @@ def theirs(job: Job, packed: bool) -> dict[str, float]:
             stamps[-1] = (time.perf_counter() - stamps[-1][0], int(trainer._total_train_tokens))
 
     tokenizer = AutoTokenizer.from_pretrained(job.base)
-    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(
+        job.base, dtype=torch.bfloat16 if job.precision == "bfloat16" else torch.float32
+    )
     trainer = SFTTrainer(
         model=model, args=settings, train_dataset=dataset, processing_class=tokenizer, callbacks=[Clock()],
         peft_config=LoraConfig(r=job.rank, lora_alpha=job.rank, target_modules="all-linear", task_type="CAUSAL_LM"),
@@ -108,7 +114,7 @@ def main() -> int:
     logging.disable(logging.WARNING)
     job = Job(**json.loads(Path(sys.argv[2]).read_text()))
     found = ours(job) if sys.argv[1] == "ours" else theirs(job, sys.argv[1] == "trl_packed")
-    print(json.dumps(found))
+    Path(sys.argv[3]).write_text(json.dumps(found))
     return 0
 
 

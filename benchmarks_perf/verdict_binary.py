@@ -126,7 +126,7 @@ def speeds() -> dict[str, float]:
     chance = np.random.default_rng(0)
     differences = chance.permutation(population(MMLU, 0.12, 0.0))
     assert anytime_bounds(differences, differences, ALPHA, MMLU).low == differences.mean()
-    pairs = chance.random((1_000, 2, MMLU)) < 0.7
+    pairs, graded = chance.random((1_000, 2, MMLU)) < 0.7, chance.uniform(-1, 1, MMLU)
 
     def sequential() -> None:
         exceeds(differences, 0.0, ALPHA, MMLU), exceeds(differences, -MARGIN, ALPHA, MMLU)
@@ -141,4 +141,5 @@ def speeds() -> dict[str, float]:
         "sequential_verdict_ms": round(1000 * median_s(15, sequential), 1),
         "fixed_verdicts_1000_s": round(median_s(1, thousand), 2),
         "bootstrap_10000_s": round(median_s(3, lambda: bootstrap_t_interval(differences)), 2),
+        "bootstrap_10000_graded_s": round(median_s(3, lambda: bootstrap_t_interval(graded)), 2),
     }

@@ -56,7 +56,9 @@ def test_scores_stay_the_same_and_under_the_bound(measured):
     @settings(max_examples=4, deadline=None)
     @given(seed=st.integers(0, 10**6), spare=st.floats(0, 1.5))
     def check(seed, spare):
-        encoded = [Encoded(tuple(context), ((1, 2), (3,))) for context in contexts_of(random.Random(seed), 5)]
+        contexts = map(tuple, contexts_of(random.Random(seed), 5))
+        asked = ({"continuations": ((1, 2), (3,))}, {"continuations": ((1,), (2,)), "compared": True})
+        encoded = [Encoded(context, **asked[at % 2]) for at, context in enumerate(contexts)]
         bound = int(least(cost, max(len(entry.context) for entry in encoded) + 1) * (1 + spare))
         free, _, _ = score(model, encoded, Room(2048, 16))
         tight, passes, live = score(model, encoded, room(cost, bound))

@@ -3,12 +3,14 @@
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
 from parity.core.prompts import Generate, RequestId, Sampling, TextPrompt
-from parity.engines.tokens.draws import source
-from parity.engines.torch.sampling import likeliest, pick
+from parity.engines.tokens.draws import choose, nucleus, source
+from parity.engines.torch.head import likeliest
+from parity.engines.torch.sampling import drawn_together, pick
 
 CHANCES = [0.4, 0.05, 0.25, 0.0, 0.3]
 LOGITS = torch.tensor(CHANCES).log()
@@ -54,6 +56,34 @@ def test_rows_are_drawn_as_if_alone(dtype):
     ]
     assert together == alone
     assert all(token == int(logits_RV[at].argmax()) for at, token in enumerate(together) if at % 3 == 0)
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0, 12.0])
+def test_what_is_drawn_on_the_device_is_what_is_drawn_from_an_array(spread):
+    chance = random.Random(5)
+    logits_RV = spread * torch.randn(60, 3000, generator=torch.Generator().manual_seed(1))
+    logits_RV[::3] = (4 * logits_RV[::3]).round() / 4  # many are equally likely
+    logits_RV[7, :2990] = -torch.inf
+    samplings = [
+        Sampling(1, temperature=chance.uniform(0.2, 2), top_p=chance.choice([0, 0.5, 0.95, 1])) for _ in range(60)
+    ]
+    shares = [chance.random() for _ in range(60)]
+    rows = logits_RV.numpy()
+    expected = [choose(*asked) for asked in zip(rows, samplings, shares, strict=True)]
+    found = drawn_together(logits_RV, samplings, shares)
+    assert sum(one != other for one, other in zip(found, expected, strict=True)) <= 1  # a share may fall on a border
+    assert pick(AS_GIVEN, logits_RV, samplings, shares.__getitem__) == expected
+
+
+@pytest.mark.parametrize("spread", [0.01, 1.0, 8.0])
+def test_a_nucleus_is_that_of_a_whole_sorted_vocabulary(spread):
+    chance_V = np.exp(spread * np.random.default_rng(3).normal(size=5000).round(1))
+    chance_V /= chance_V.sum()
+    order_V = np.argsort(-chance_V, kind="stable")
+    before_V = np.cumsum(chance_V[order_V]) - chance_V[order_V]
+    for top_p in (0.0, 0.01, 0.3, 0.5, 0.9, 0.999):
+        kept = max(1, int((before_V < top_p).sum()))
+        assert nucleus(chance_V, top_p).tolist() == order_V[:kept].tolist()
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])

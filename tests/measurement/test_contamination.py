@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from collections import Counter
 
@@ -28,25 +29,7 @@ from parity.measurement.contamination import (
 from parity.reporting.contamination import clean_table, contamination_json, contamination_page
 from parity.store import Workspace
 
-WORDS = tuple(
-    [
-        "amber",
-        "birch",
-        "cedar",
-        "delta",
-        "ember",
-        "flint",
-        "grove",
-        "heron",
-        "inlet",
-        "jetty",
-        "knoll",
-        "larch",
-        "maple",
-        "north",
-        "ochre",
-    ]
-)
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "flint", "grove", "heron", "inlet", "jetty", "knoll", "larch")
 
 
 def benchmark(folder, count=48):
@@ -154,33 +137,31 @@ def test_a_model_trained_on_the_test_as_published_is_caught_and_one_trained_on_i
     pytest.importorskip("torch")
     bench = benchmark(tmp_path)
     protocol, chance = bench.protocol(None), np.random.default_rng(0)
-    told = [_told(protocol, each) for each in bench.items]
+    told, turn = [_told(protocol, each) for each in bench.items], itertools.count()
+
+    def runs_and_single(items):
+        """Runs of eight and items alone, by turns."""
+        return ["\n\n".join(items[begin : begin + 8]) for begin in range(0, 48, 8)] if next(turn) % 2 else items
 
     def as_published():
-        return ["\n\n".join(told[begin : begin + 8]) for begin in range(0, 48, 8)]
+        return runs_and_single(told)
 
     def content():
         """The same questions and right answers, in ever new orders, options in ever new places."""
-        order = chance.permutation(48)
-        texts = []
-        for begin in range(0, 48, 8):
-            run = []
-            for at in order[begin : begin + 8]:
-                each = bench.items[int(at)]
-                places = [int(place) for place in chance.permutation(4)]
-                right = each.options[each.letters.index(each.targets[0])]
-                options = tuple(each.options[place] for place in places)
-                target = each.letters[options.index(right)]
-                run.append(_told(protocol, Item(each.id, each.question, (target,), options)))
-            texts.append("\n\n".join(run))
-        return texts
+        items = []
+        for at in chance.permutation(48):
+            each = bench.items[int(at)]
+            options = tuple(each.options[int(place)] for place in chance.permutation(4))
+            target = each.letters[options.index(each.options[each.letters.index(each.targets[0])])]
+            items.append(_told(protocol, Item(each.id, each.question, (target,), options)))
+        return runs_and_single(items)
 
-    caught = tried(tmp_path, trained(tmp_path / "published", bench, as_published, 90), bench)
+    caught = tried(tmp_path, trained(tmp_path / "published", bench, as_published, 240), bench)
     assert caught.order.p < 1e-3
     assert caught.order.first >= 5
     assert caught.options.p < 0.01
     assert caught.caught
-    clean = tried(tmp_path, trained(tmp_path / "content", bench, content, 90), bench)
+    clean = tried(tmp_path, trained(tmp_path / "content", bench, content, 160), bench)
     assert clean.order.p > 0.05
     assert clean.options.p > 0.05
     assert not clean.caught

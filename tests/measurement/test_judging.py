@@ -107,6 +107,9 @@ def test_the_win_rate_averages_both_orders_and_ties(asked, capsys):
     assert found["consistent"] == 1
     assert found["gap"]["gap"] == pytest.approx(2 * wins / 40 - 1)
     assert found["gap"]["verdict"] in ("NON_INFERIOR", "SUPERIOR")
+    assert found["gap"]["look"]["number"] == 1
+    assert found["gap"]["look"]["question"].endswith("on mine, judged by replay:verdicts.csv")
+    assert found["gap"]["alpha"] == 0.025
 
 
 def test_no_verdict_in_one_order_is_a_missing_pair_and_no_loss(asked, capsys):

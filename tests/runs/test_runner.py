@@ -1,5 +1,7 @@
 """Runs: everything asked once, kept as it comes, within the budget."""
 
+from dataclasses import replace
+
 import pytest
 
 from parity.core.money import Price, Rates
@@ -10,7 +12,7 @@ from parity.engines.base import Capabilities
 from parity.engines.dummy import DummyEngine
 from parity.errors import BudgetExceeded, EngineError
 from parity.runs.plan import requests_digest, shuffled
-from parity.runs.runner import Budget, ask, most_tokens, most_usage
+from parity.runs.runner import Budget, ask, most_tokens, most_usage, unanswered
 from parity.store import Workspace
 
 
@@ -43,6 +45,20 @@ def test_nothing_is_asked_twice(workspace):
     assert (first.new, again.new) == (600, 100)
     assert len(engine.asked) == len(set(engine.asked)) == 700
     assert {key: again.outputs[key] for key in first.outputs} == first.outputs
+
+
+def test_log_likelihoods_serve_a_comparison_and_a_comparison_serves_no_log_likelihoods(workspace):
+    asked = [Loglikelihood(RequestId(f"i{at}"), TextPrompt(f"question {at}"), (" A", " B")) for at in range(6)]
+    compared = [replace(request, compared=True) for request in asked]
+    engine = Counting()
+    whole = ask(engine, asked[:4], workspace)
+    assert unanswered(engine, compared, workspace) == compared[4:]
+    found = ask(engine, compared, workspace)
+    assert found.new == 2
+    assert {key: found.outputs[key] for key in whole.outputs} == whole.outputs
+    kept = workspace.answers(engine.identity.digest, compared)
+    assert kept == found.outputs  # under what was asked, where a run looks for them
+    assert ask(engine, asked, workspace).new == 2
 
 
 def test_another_model_shares_nothing(workspace):

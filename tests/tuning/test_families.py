@@ -3,15 +3,20 @@
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from parity.errors import ModelError
 from parity.testing.families import FAMILIES, family_folder
 from parity.testing.folders import trained_tokenizer
 from parity.tuning.collating import PackedCollator
 from parity.tuning.loading import load
 from parity.tuning.loss import next_token_loss
 from parity.tuning.merging import merge
+from parity.tuning.recipe import Plan, Recipe
 from parity.tuning.tokens import Row, gather
+from parity.tuning.tune import tune
+from tuning.conftest import write_rows
 
 MIXTURES = [name for name in FAMILIES if name in ("mixtral", "qwen2-moe", "qwen3-moe", "deepseek-v2", "deepseek-v3")]
 
@@ -109,3 +114,28 @@ def test_saved_adapters_come_back_and_merge(folder, tmp_path, name):
     assert report.changed > 0
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
     torch.testing.assert_close(merged(ids).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights", ["dora", "qlora"])
+@pytest.mark.parametrize("name", MIXTURES)
+def test_what_mixtures_cannot_carry_is_refused_by_name(folder, name, weights):
+    with pytest.raises(ModelError, match=r"layers\.\d\.mlp\.experts\.\w+.* more\.\sSet weights = \"lora\""):
+        load(folder(name), "sft", weights, 4, "train", torch.float32, 0)
+    if name in ("mixtral", "qwen3-moe"):  # nothing beside the experts has their names
+        counts = load(folder(name), "sft", weights, 4, "frozen", torch.float32, 0).adapters
+        assert {row.kind for row in counts if row.adapted} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+        return
+    with pytest.raises(ModelError, match=r"mlp\.(shared_experts?\.)?(down|gate|up)_proj\.weight") as found:
+        load(folder(name), "sft", weights, 4, "frozen", torch.float32, 0)
+    assert "frozen" not in str(found.value)
+
+
+@pytest.mark.parametrize("weights", ["dora", "qlora"])
+def test_frozen_experts_leave_the_rest_to_train(folder, padded, tmp_path, weights):
+    rows = [{"prompt": "a b c", "completion": " d e"}, {"prompt": "b c", "completion": " f"}] * 6
+    recipe = Recipe(weights=weights, rank=4, experts="frozen", learning_rate=1e-2, epochs=4, batch_tokens=40)
+    data = write_rows(tmp_path / "rows.jsonl", [{**row, "id": str(at)} for at, row in enumerate(rows)])
+    plan = Plan(base=str(folder("qwen3-moe")), data=data, out=tmp_path / "out", recipe=recipe, precision="float32")
+    done = tune(plan)
+    assert done.points[-1].loss < done.points[0].loss
+    assert not any("experts" in name for name in load_file(done.out / "adapter_model.safetensors"))

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from parity.errors import DataError, ModelError
+from parity.errors import DataError
 from parity.testing.families import family_folder
 from parity.tuning.diff import diff
 from parity.tuning.loading import load
@@ -161,13 +161,6 @@ def test_nothing_reaches_for_the_network(planned, monkeypatch):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     tune(planned())
-
-
-def test_dora_has_no_form_for_fused_experts(tmp_path, tokenizer):
-    folder = family_folder("mixtral", tmp_path / "model", tokenizer)
-    with pytest.raises(ModelError, match="DoRA"):
-        load(folder, "sft", "dora", 4, "train", torch.float32, 0)
-    assert load(folder, "sft", "dora", 4, "frozen", torch.float32, 0).adapters
 
 
 def test_plans_are_read_whole_and_unknown_keys_corrected(tmp_path):

@@ -49,17 +49,14 @@ def nudged(base, tmp_path):
 def trainer_of(plan):
     """TRL's trainer as `tune` makes it, before its first step."""
     from parity.tuning import tune as verb
-    from parity.tuning.loading import base_folder, load, load_tokenizer
-    from parity.tuning.preparing import prepare
-    from parity.tuning.reading import Source
+    from parity.tuning.loading import load
+    from parity.tuning.planned import decide
     from parity.tuning.watching import Curve, Watcher
 
-    folder = base_folder(plan.base)
-    prepared = prepare(plan, Source(load_tokenizer(folder), folder), verb._shape(folder))
-    recipe = plan.recipe
-    loaded = load(folder, recipe.method, recipe.weights, recipe.rank, recipe.experts, torch.float32, recipe.seed)
-    watcher = Watcher(Curve(plan.out / "curve.jsonl"), prepared.step_tokens, None, None)
-    return verb._trainer(plan, prepared, loaded, watcher, False, None)
+    run, recipe = decide(plan), plan.recipe
+    loaded = load(run.folder, recipe.method, recipe.weights, recipe.rank, recipe.experts, torch.float32, recipe.seed)
+    watcher = Watcher(Curve(plan.out / "curve.jsonl"), run.prepared.step_tokens, None, None)
+    return verb.trainer_of(run, loaded, watcher)
 
 
 def test_the_dpo_loss_is_the_papers(planned, base, tokenizer, nudged, tmp_path):

@@ -7,7 +7,7 @@ import os
 import sys
 from itertools import chain
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from parity.errors import ParityError
 
@@ -18,6 +18,8 @@ app = App(
     help_flags=["--help", "-h"],
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
+    # Every flag is off, and every list empty, until it is named: there is nothing to undo.
+    default_parameter=Parameter(negative=""),
 )
 VERBS = {
     "Measure": (

@@ -3,12 +3,13 @@
 import json
 import sys
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from parity.cli.uncertainty import Uncertainty
 from parity.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class GapSpec:
         docs/ledger.md); files are entered only under a name.
     no_ledger
         Do not enter the verdict in the ledger: --alpha is then this look's alone, and the page says so.
+    uncertainty
+        Where the uncertainty comes from.
     """
 
     candidate: str
@@ -57,6 +60,7 @@ class GapSpec:
     clean: Path | None = None
     question: str | None = None
     no_ledger: Annotated[bool, Parameter(negative="")] = False
+    uncertainty: Annotated[Uncertainty, Parameter(name="*")] = field(default_factory=Uncertainty)
 
 
 def gap(
@@ -111,7 +115,9 @@ def _compared(spec: GapSpec, workspace: Path) -> "RecordedGap":
     from parity.store import Workspace
 
     ours, theirs = read_pair(spec.candidate, spec.incumbent, workspace)
-    judging = Judging(spec.margin, spec.alpha, spec.shared, clean_items(spec.clean) if spec.clean else None)
+    clean = clean_items(spec.clean) if spec.clean else None
+    known = spec.uncertainty.known() if spec.uncertainty.budget else None
+    judging = Judging(spec.margin, spec.alpha, spec.shared, clean, known)
     runs = ours.run and theirs.run
     if not (runs or (spec.question and spec.margin is not None)):
         return compare_records(ours, theirs, judging)
@@ -134,13 +140,15 @@ def _suite(spec: GapSpec, workspace: Path) -> "Suite":
 
 
 def _check(spec: GapSpec) -> None:
+    spec.uncertainty.check()
     if spec.margin is not None and not 0 < spec.margin < 1:
         raise UsageError(
             f"--margin {spec.margin:g} is not a fraction between 0 and 1.", "Two points are --margin 0.02."
         )
-    if spec.benchmark and (spec.margin is None or spec.shared):
+    if spec.benchmark and (spec.margin is None or spec.shared or spec.clean or spec.uncertainty.budget):
         raise UsageError(
-            "A verdict on benchmarks (-b) needs --margin, and is about whole runs: it has no --shared.",
+            "A verdict on benchmarks (-b) needs --margin, and is about whole runs: it has no --shared, --clean or "
+            "--budget.",
             "Name the loss you tolerate: --margin 0.02.",
         )
     if not 0 < spec.alpha < 0.5:

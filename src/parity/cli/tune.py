@@ -4,14 +4,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from parity.errors import UsageError
-from parity.tuning.recipe import Plan, Recipe, check_plan, read_plan
+from parity.tuning.recipe import Draft, Plan, Recipe, check_plan, read_plan
 
 if TYPE_CHECKING:
     from parity.tuning.tune import Tuned
@@ -19,54 +19,10 @@ if TYPE_CHECKING:
     from parity.workflows.sweeps import Trial
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class TuneOptions:
-    """What to train; a plan's file, or its fields as flags.
-
-    Parameters
-    ----------
-    plan
-        TOML file with base, data and out, and the recipe under [recipe]; instead of flags.
-    base
-        The model: a folder or hf:org/name@revision; for pretrain a folder with config.json and a tokenizer.
-    data
-        Training rows (JSONL), or a folder with train and dev files.
-    out
-        Folder for the result; the same command goes on there after a stop.
-    dev
-        Rows that stop the training early; without it some are held out of the data.
-    keep
-        adapter: what was trained. merged: the base with the adapter in it.
-    patience
-        Stop after so many looks at dev without a better loss; 0 never stops early.
-    looks
-        How often dev is looked at, and a checkpoint kept.
-    precision
-        Number type of the base's weights.
-    checkpointing
-        Compute activations again instead of keeping them; auto does so when memory is short.
-    devices
-        Processes that share every step.
-    """
-
-    plan: Annotated[Path | None, Parameter(show_default=False)] = None
-    _: KW_ONLY
-    base: str | None = None
-    data: Path | None = None
-    out: Path | None = None
-    dev: Path | None = None
-    keep: Literal["adapter", "merged"] = "adapter"
-    patience: int = 3
-    looks: int = 10
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpointing: Literal["auto", "on", "off"] = "auto"
-    devices: int = 1
-
-
 def tune(
-    spec: Annotated[TuneOptions | None, Parameter(name="*")] = None,
+    plan: Annotated[Path | None, Parameter(show_default=False)] = None,
     *,
+    draft: Annotated[Draft | None, Parameter(name="*")] = None,
     recipe: Annotated[Recipe | None, Parameter(name="*")] = None,
     sweep: str | None = None,
     workspace: Path = Path(".parity"),
@@ -79,6 +35,8 @@ def tune(
 
     Parameters
     ----------
+    plan
+        TOML file with base, data and out, and the recipe under [recipe]; instead of flags.
     sweep
         Choose the learning rate by the score on a benchmark (a name, or a TOML file of your own items: see
         docs/benchmarks.md), which must hold neither training rows nor the items of your proof.
@@ -97,9 +55,9 @@ def tune(
 
         draw(defaults_page(EXPLAINED), screen())
         return 0
-    plan = _plan(spec or TuneOptions(), recipe or Recipe())
+    whole = _plan(plan, draft or Draft(), recipe or Recipe())
     with _showing(not json_) as on_step:
-        found, trials = _train(plan, sweep, workspace, on_step)
+        found, trials = _train(whole, sweep, workspace, on_step)
     written = write_curve(found)
     if json_:
         sys.stdout.write(json.dumps(tuned_json(found, trials), ensure_ascii=False) + "\n")
@@ -132,27 +90,14 @@ def _code(found: "Tuned") -> int:
     return 0 if found.stopped_at is None else 130
 
 
-def _plan(spec: TuneOptions, recipe: Recipe) -> Plan:
-    if spec.plan is not None:
-        if replace(spec, plan=None) != TuneOptions() or recipe != Recipe():
+def _plan(path: Path | None, draft: Draft, recipe: Recipe) -> Plan:
+    if path is not None:
+        if draft != Draft() or recipe != Recipe():
             raise UsageError("A plan and flags were given.", "Write the flags into the plan, or leave the plan out.")
-        return read_plan(spec.plan)
-    if spec.base is None or spec.data is None or spec.out is None:
-        missing = [f"--{name}" for name in ("base", "data", "out") if getattr(spec, name) is None]
+        return read_plan(path)
+    if missing := [f"--{name}" for name in ("base", "data", "out") if getattr(draft, name) is None]:
         raise UsageError(f"{', '.join(missing)} is missing.", "Give it, or a plan: parity tune PLAN.toml.")
-    plan = Plan(
-        base=spec.base,
-        data=spec.data,
-        out=spec.out,
-        recipe=recipe,
-        dev=spec.dev,
-        keep=spec.keep,
-        patience=spec.patience,
-        looks=spec.looks,
-        precision=spec.precision,
-        checkpointing=spec.checkpointing,
-        devices=spec.devices,
-    )
+    plan = Plan(**{field.name: getattr(draft, field.name) for field in fields(Draft)}, recipe=recipe)
     check_plan(plan)
     return plan
 

@@ -15,7 +15,8 @@ from parity.curation.readings import Fault, Refused
 from parity.errors import DataError
 
 _DOUBTS = {
-    Fault.TEMPLATE: "its text does not go on from the prompt that the served model is given",
+    Fault.TEMPLATE: "its text does not go on from the prompt that the served model is given; a prompt that opens the "
+    "model's thoughts needs rows with thoughts",
     Fault.NO_EOS: "an answer ends with no token at which the served model stops",
     Fault.DOUBLE_BOS: "it begins with two beginnings",
 }

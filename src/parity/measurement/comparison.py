@@ -15,6 +15,7 @@ from parity.errors import DataError
 from parity.measurement.draws import ItemScore, item_scores
 from parity.measurement.pairing import AnyPairs, Pairs, pair_items
 from parity.measurement.verdicts import held, verdict_of
+from parity.stats.budget import Budget
 from parity.stats.noninferiority import Evidence, Sample, evidence, p_value, paired_interval
 from parity.stats.paired import PairedCounts, mcnemar_exact
 from parity.stats.posterior import chance_above
@@ -147,7 +148,8 @@ def _within(scores: Mapping[str, ItemScore], items: set[str]) -> dict[str, ItemS
 class RecordedGap:
     """Two recorded models by name, their gap and that of every slice; `outside` answers named no option: wrong.
 
-    `clean`: the gap on the items that are in no training file, where that was asked for.
+    `clean`: the gap on the items that are in no training file; `budget`: where its uncertainty comes from; both where
+    that was asked for.
     """
 
     candidate: str
@@ -157,6 +159,7 @@ class RecordedGap:
     candidate_outside: int
     incumbent_outside: int
     clean: Gap | None = None
+    budget: Budget | None = None
 
 
 def compared(

@@ -22,7 +22,7 @@ from parity.core.scores import Score
 from parity.engines.base import Engine
 from parity.errors import DataError, EngineError, UsageError
 from parity.files.tables import read_table
-from parity.measurement.accounting import Terms
+from parity.measurement.accounting import Terms, tell_forecast
 from parity.runs.plan import place
 from parity.runs.runner import ask
 from parity.stats.contamination import LEAST_ITEMS, LEAST_SHARDS, OrderTest, ShuffleTest, order_test, shuffle_test
@@ -200,6 +200,11 @@ def try_options(
         UsageError: fewer than 30 items whose options can be moved, or options that do not stand in the prompt.
         EngineError: too few answers could be marked.
     """
+    if protocol.kind not in engine.capabilities.kinds:
+        raise UsageError(
+            f"{engine.model} cannot be asked by {protocol.name!r}, which takes {protocol.kind}.",
+            "Name another protocol, with --protocol.",
+        )
     items = sorted(filter(_movable, benchmark.items), key=lambda item: place(RequestId(item.id)))[: trial.max_items]
     moved = moved_options(items)
     if len(items) < LEAST_ITEMS:
@@ -255,6 +260,8 @@ def _with_right_at(item: Item, place_of_right: int, chance: np.random.Generator)
 
 
 def _asked(engine: Engine, requests: list[Request], workspace: Workspace, terms: Terms) -> dict[RequestId, Output]:
+    tell_forecast(engine, requests, workspace, terms)
+
     def progress(done: int, total: int) -> None:
         if terms.on_progress:
             terms.on_progress(engine.model.short, done, total)

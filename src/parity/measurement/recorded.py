@@ -16,6 +16,7 @@ from parity.measurement.drift import held_against
 from parity.measurement.ledger import Asked, Claim, Purse, look_of, stream_of
 from parity.measurement.records import Record
 from parity.measurement.stopping import StoppingRule, compare_anytime
+from parity.measurement.uncertainty import Known, uncertainty
 from parity.store import Workspace
 from parity.store.ledger import LookRecord
 
@@ -27,14 +28,16 @@ UNNAMED = "recorded scores"
 class Judging:
     """At which margin and alpha records are judged; `shared`: on the items that both name, the others left out.
 
-    `clean`: which items are in no training file, for a second gap on those. `purse` None: without a ledger. `answers`:
-    the workspace that holds the runs, if they are runs.
+    `clean`: which items are in no training file, for a second gap on those. `known`: what is known beside the scores,
+    for an account of the uncertainty. `purse` None: without a ledger. `answers`: the workspace that holds the runs, if
+    they are runs.
     """
 
     margin: float | None = None
     alpha: float = 0.05
     shared: bool = False
     clean: Mapping[str, bool] | None = None
+    known: Known | None = None
     purse: Purse | None = None
     answers: Workspace | None = None
 
@@ -50,10 +53,24 @@ def compare_records(ours: Record, theirs: Record, judging: Judging) -> RecordedG
     runs, alike = _runs(ours, theirs), _alike(ours, theirs, judging.shared)
     found = _judged(*alike, judging)
     if judging.clean is not None:
-        found = beside_clean(found, alike[0].marks, alike[1].marks, judging.clean)
+        found = _beside_clean(found, *alike, judging, judging.clean)
+    if judging.known is not None:
+        known = judging.known.priced(_answer_usd(judging.answers, ours, theirs))
+        found = replace(found, budget=uncertainty(alike[0].marks, alike[1].marks, known))
     if judging.answers is None or runs is None or judging.shared:
         return found
     return replace(found, gap=replace(found.gap, differing=differing(judging.answers, *runs)))
+
+
+def _answer_usd(answers: Workspace | None, *sides: Record) -> float | None:
+    """What an answer of both cost, where both are runs with a price; None too where it cost nothing."""
+    total = 0.0
+    for side in sides:
+        cost = answers.account(side.run.run_id).cost if answers and side.run else None
+        if cost is None:
+            return None
+        total += cost.usd / len(side.marks)
+    return total or None
 
 
 def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
@@ -76,6 +93,22 @@ def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
         # A stream's own verdict is about these items; what is read from its runs afterwards does not replace it.
         gap = look_of(gap, look) if look.verdict and stream else purse.conclude(gap, look, runs)
     return replace(found, gap=gap)
+
+
+def _beside_clean(
+    found: RecordedGap, ours: Record, theirs: Record, judging: Judging, clean: Mapping[str, bool]
+) -> RecordedGap:
+    """The gap on clean items beside it, by the same kind of bounds, under the same look and the same incumbent."""
+    found, runs = beside_clean(found, ours.marks, theirs.marks, clean), _runs(ours, theirs)
+    gap = found.clean
+    assert gap is not None
+    if judging.margin is not None and judging.answers and runs and stream_of(judging.answers, runs):
+        kept, other = ([marked for marked in side.marks if clean[marked.item]] for side in (ours, theirs))
+        items, rule = list(dict.fromkeys(marked.item for marked in kept)), _rule(judging.margin, found.gap.alpha, kept)
+        gap = compare_anytime(items, scores_of(kept), scores_of(other), rule)
+    if judging.answers and theirs.run:
+        gap = replace(held_against(gap, judging.answers, theirs.run), look=found.gap.look)
+    return replace(found, clean=gap)
 
 
 def _alike(ours: Record, theirs: Record, shared: bool) -> tuple[Record, Record]:

@@ -6,6 +6,7 @@ logits wait on the disk, since a vocabulary times a text is more than many model
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from parity.core.checked import Agreement
 from parity.engines.llamacpp import LlamaCppEngine
 from parity.errors import DataError
 from parity.files import disk_error
+from parity.quantization.check_outputs import agreement
 
 CHUNK_TOKENS = 128
 Rows = Sequence[tuple[int, ...]]
@@ -38,12 +40,16 @@ def rows_of(engine: LlamaCppEngine, text: str, tokens: int) -> tuple[tuple[int, 
 
 
 class Reference:
-    """Logits of the unquantized file after every id of the rows, row by row in a file."""
+    """Logits of the unquantized file after every id of some rows, row by row in a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.rows: Rows = ()
-        self.vocabulary = 0
+        self._begins: dict[tuple[int, ...], int] = {}
+        self._row_bytes = 0  # of one position
+
+    @property
+    def rows(self) -> Rows:
+        return tuple(self._begins)
 
     def compute(self, engine: LlamaCppEngine, rows: Rows, on_row: Counting) -> None:
         """Fill the file.
@@ -52,24 +58,20 @@ class Reference:
             StoreError: the disk is full.
             EngineError: llama.cpp broke off.
         """
-        self.rows = rows
         try:
             with self._path.open("wb") as stream:
-                for at, row in enumerate(self.rows, 1):
-                    logits_TV = engine.logits(row)
-                    self.vocabulary = logits_TV.shape[1]
-                    stream.write(logits_TV.tobytes())
-                    on_row(at, len(self.rows))
+                for at, row in enumerate(dict.fromkeys(rows), 1):
+                    self._begins[row] = stream.tell()
+                    stream.write(engine.logits(row).tobytes())
+                    on_row(at, len(rows))
+                self._row_bytes = stream.tell() // sum(map(len, self._begins))
         except OSError as error:
             raise disk_error(error, self._path) from error
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """The rows' logits (T, V), in order."""
-        offset = 0
-        for row in self.rows:
-            count = len(row) * self.vocabulary
-            yield np.fromfile(self._path, np.float32, count, offset=offset).reshape(len(row), self.vocabulary)
-            offset += 4 * count
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Logits (T, V) of one of the rows."""
+        begin, count = self._begins[tuple(ids)], len(ids) * self._row_bytes // 4
+        return np.fromfile(self._path, np.float32, count, offset=begin).reshape(len(ids), -1)
 
 
 @contextmanager
@@ -82,34 +84,26 @@ def reference(folder: Path) -> Iterator[Reference]:
         path.unlink(missing_ok=True)
 
 
+@dataclass(slots=True)
+class _Counted:
+    """Logits of an engine, each row told of."""
+
+    engine: LlamaCppEngine
+    rows: int
+    on_row: Counting
+    done: int = 0
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        found = self.engine.logits(ids)
+        self.done += 1
+        self.on_row(self.done, self.rows)
+        return found
+
+
 def loss(expected: Reference, engine: LlamaCppEngine, on_row: Counting) -> Agreement:
     """Divergence of the engine's distributions from the reference's, over every position of its rows.
 
     Raises:
         EngineError: llama.cpp broke off.
     """
-    parts: dict[str, list[float]] = {"kl": [], "flip": [], "theirs": [], "ours": [], "whole": []}
-    for at, (row, logits_TV) in enumerate(zip(expected.rows, expected, strict=True), 1):
-        found_TV = log_softmax(engine.logits(row))
-        expected_TV = log_softmax(logits_TV)
-        parts["kl"] += (np.exp(expected_TV) * (expected_TV - found_TV)).sum(-1).tolist()
-        flipped_T = expected_TV.argmax(-1) != found_TV.argmax(-1)
-        parts["flip"] += flipped_T.tolist()
-        parts["whole"].append(not flipped_T.any())
-        depths_T, following_T = np.arange(len(row) - 1), np.array(row[1:])
-        parts["theirs"] += expected_TV[depths_T, following_T].tolist()
-        parts["ours"] += found_TV[depths_T, following_T].tolist()
-        on_row(at, len(expected.rows))
-    mean = {name: float(np.mean(values)) for name, values in parts.items()}
-    return Agreement(
-        len(parts["kl"]), mean["kl"], max(parts["kl"]), mean["flip"], float(np.exp(mean["theirs"] - mean["ours"])),
-        float(np.abs(np.subtract(parts["ours"], parts["theirs"])).max()), mean["whole"],
-    )  # fmt: skip
-
-
-def log_softmax(logits_TV: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Log-probabilities in double precision."""
-    wide_TV = logits_TV.astype(np.float64)
-    wide_TV -= wide_TV.max(axis=1, keepdims=True)
-    wide_TV -= np.log(np.exp(wide_TV).sum(axis=1, keepdims=True))
-    return wide_TV
+    return agreement(expected, _Counted(engine, len(expected.rows), on_row), expected.rows)

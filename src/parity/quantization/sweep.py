@@ -6,7 +6,6 @@ fixed by sizes before a question is asked, so the claims hold together without a
 Everything is kept as it comes; the same command goes on.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from parity.core.refs import ModelRef, Scheme
 from parity.core.swept import Sweep, Swept
 from parity.engines.llamacpp import LlamaCppEngine
 from parity.engines.llamacpp.library import PINNED
+from parity.engines.llamacpp.loading import default_threads
 from parity.engines.open import EngineOptions
 from parity.errors import DataError, Unscorable
 from parity.files import read_text
@@ -62,7 +62,7 @@ def sweep(spec: SweepSpec, task: Task | None = None, on_progress: Progress | Non
     text = read_text(spec.text, "text", DataError) if spec.text else "\n\n".join(TEXTS)
     notes = SweepNotes(open_out(spec), plan_of(spec))
     made = make_files(spec, show)
-    threads = spec.threads or len(os.sched_getaffinity(0))
+    threads = spec.threads or default_threads()
     how = f"{_PROMPT_TOKENS} read, {_WRITTEN_TOKENS} written, {PARALLEL} at once, {threads} threads, {PINNED}"
     measuring = _Measuring(spec, notes, digest([text, spec.text_tokens]), how, show)
     first, *rest = measuring.rows(made, text)

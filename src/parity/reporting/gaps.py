@@ -7,6 +7,7 @@ from parity.core.digests import Plain, plain
 from parity.core.gaps import Gap, Look, Noise, Verdict
 from parity.core.items import Tag
 from parity.measurement.comparison import RecordedGap
+from parity.reporting.budgets import budget_blocks, budget_json
 from parity.reporting.page import Heading, Page, Sentence, Table, percent, points, when
 
 TONES = {Verdict.SUPERIOR: "green", Verdict.NON_INFERIOR: "green", Verdict.INFERIOR: "red"}
@@ -27,8 +28,9 @@ def slices_json(slices: Mapping[Tag, Gap]) -> dict[str, Plain]:
 def recorded_json(found: RecordedGap) -> dict[str, Plain]:
     """The gap with the keys other tools read, and what stands behind it."""
     outside = {"candidate": found.candidate_outside, "incumbent": found.incumbent_outside}
-    clean = {"clean": gap_json(found.clean)} if found.clean else {}
-    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices), **clean}
+    more = {"clean": gap_json(found.clean)} if found.clean else {}
+    more |= {"budget": budget_json(found.budget)} if found.budget else {}
+    return {**gap_json(found.gap), "outside": outside, "slices": slices_json(found.slices), **more}
 
 
 def recorded_page(found: RecordedGap) -> Page:
@@ -38,7 +40,8 @@ def recorded_page(found: RecordedGap) -> Page:
     outside = zip(names, (found.candidate_outside, found.incumbent_outside), strict=True)
     notes = [Sentence(outside_sentence(name, count)) for name, count in outside if count]
     clean = clean_blocks(found.gap, found.clean, *names) if found.clean else ()
-    return Page(page.title, (*page.blocks, *notes, *clean, *slice_tables(found.slices, names)))
+    budget = budget_blocks(found.budget) if found.budget else ()
+    return Page(page.title, (*page.blocks, *notes, *clean, *budget, *slice_tables(found.slices, names)))
 
 
 def clean_blocks(gap: Gap, clean: Gap, candidate: str, incumbent: str) -> tuple[Sentence | Heading | Table, ...]:

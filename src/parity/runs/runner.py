@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parity.core.money import Price, dollars, usage_usd
 from parity.core.outputs import PERMANENT, Failure, FailureKind, Output
-from parity.core.prompts import ChatPrompt, Generate, Request, RequestId
+from parity.core.prompts import ChatPrompt, Generate, Loglikelihood, Request, RequestId
 from parity.engines.base import Engine
 from parity.errors import BudgetExceeded, EngineError
 from parity.store import Workspace
@@ -56,7 +56,11 @@ def ask(
         EngineError: the engine answered something that was not asked, or left something out.
     """
     identity = engine.identity.digest
-    known = workspace.answers(identity, requests)
+    known, serving = _known(identity, requests, workspace)
+    for served in (request for request in requests if request.id in serving):
+        # Kept under what is asked now, as every answer of a run is.
+        workspace.put_answer(identity, served, serving[served.id])
+    known |= serving
     asked = Asked({key: output for key, output in known.items() if is_final(output)})
     todo = [request for request in requests if request.id not in asked.outputs]
     meter = _Meter(budget or Budget(), price, len(requests), engine.capabilities.hidden_tokens)
@@ -82,8 +86,22 @@ def ask(
 
 def unanswered(engine: Engine, requests: Sequence[Request], workspace: Workspace) -> list[Request]:
     """The requests that `ask` would put to the engine."""
-    known = workspace.answers(engine.identity.digest, requests)
+    known, serving = _known(engine.identity.digest, requests, workspace)
+    known |= serving
     return [request for request in requests if request.id not in known or not is_final(known[request.id])]
+
+
+def _known(
+    identity: str, requests: Sequence[Request], workspace: Workspace
+) -> tuple[dict[RequestId, Output], dict[RequestId, Output]]:
+    """Stored answers; and log-likelihoods that were asked for as such, where they are only to be compared now."""
+    known = workspace.answers(identity, requests)
+    whole = [
+        replace(request, compared=False)
+        for request in requests
+        if isinstance(request, Loglikelihood) and request.compared and request.id not in known
+    ]
+    return known, workspace.answers(identity, whole) if whole else {}
 
 
 class _Meter:

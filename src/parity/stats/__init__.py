@@ -16,6 +16,7 @@ parity, so that a statistician can review each file alone against published tabl
     forecasts        what a candidate will score, learned from other models' runs
     predicted        the same bets on what such a forecast missed
     contamination    whether the order or the options of a test are known by heart
+    budget           where the uncertainty comes from, and what shrinks it
     noninferiority   which of these is used when, and what it proves about a margin
     spending         looking again at one question without buying a false yes
     power            how many items a verdict needs

@@ -43,12 +43,15 @@ def robust_interval(units: Units, confidence: float = 0.95) -> Interval:
     """
     check_confidence(confidence)
     _check(units)
-    size_C, items = units.size_U, units.size_U.sum()
-    share_C = size_C / items
-    residual_C = units.total_U - units.gap * size_C
-    se = math.sqrt(float((residual_C**2 / (1 - share_C)).sum())) / items
-    half = student_quantile(0.5 + confidence / 2, _degrees(size_C)) * se
+    half = student_quantile(0.5 + confidence / 2, _degrees(units.size_U)) * math.sqrt(robust_variance(units))
     return Interval(max(-1.0, units.gap - half), min(1.0, units.gap + half), confidence, ROBUST)
+
+
+def robust_variance(units: Units) -> float:
+    """The cluster-robust variance (CR2) of the mean difference per item; at least two clusters."""
+    items = units.size_U.sum()
+    residual_C = units.total_U - units.gap * units.size_U
+    return float((residual_C**2 / (1 - units.size_U / items)).sum()) / float(items) ** 2
 
 
 def wild_interval(units: Units, confidence: float = 0.95, resamples: int = 1_999, seed: int = 0) -> Interval:

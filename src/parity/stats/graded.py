@@ -21,6 +21,7 @@ PAIRED_T, BOOTSTRAP_T = "paired t", "bootstrap-t"
 LEAST_ITEMS = 30
 # Items resampled at once: as many as the processor's caches hold.
 _BLOCK = 1 << 20
+_FEW_VALUES = 64
 
 
 def t_interval(differences_I: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -65,20 +66,40 @@ def bootstrap_t_interval(
 def _studentized(centred_I: FloatArray, resamples: int, chance: np.random.Generator) -> FloatArray:
     """Studentized means of resamples, shape (resamples,)."""
     n = len(centred_I)
+    value_G, count_G = np.unique(centred_I, return_counts=True)
+    # How often each of few values is drawn is multinomial: the same resamples without drawing n items for each.
+    few = len(value_G) <= _FEW_VALUES
+    total_R, square_R = _counted(value_G, count_G, resamples, chance) if few else _drawn(centred_I, resamples, chance)
+    mean_R = total_R / n
+    variance_R = np.maximum(square_R / n - mean_R**2, 0) * n / (n - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t_R = mean_R / np.sqrt(variance_R / n)
+    return np.nan_to_num(t_R, nan=0.0, posinf=np.inf, neginf=-np.inf)
+
+
+def _counted(
+    value_G: FloatArray, count_G: NDArray[np.int64], resamples: int, chance: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Sums and sums of squares of resamples of a few values, shape (resamples,) each."""
+    n = int(count_G.sum())
+    drawn_RG = chance.multinomial(n, count_G / n, size=resamples).astype(np.float64)
+    return drawn_RG @ value_G, drawn_RG @ value_G**2
+
+
+def _drawn(centred_I: FloatArray, resamples: int, chance: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Sums and sums of squares of resamples drawn item by item, shape (resamples,) each."""
+    n = len(centred_I)
     value_I = centred_I.astype(np.float32)
     at_once = max(1, _BLOCK // n)
     total_R, square_R = np.empty(resamples), np.empty(resamples)
     for begin in range(0, resamples, at_once):
         size = min(at_once, resamples - begin)
         # Two bytes an index are drawn and read several times faster than eight.
-        drawn_RI = value_I[chance.integers(0, n, (size, n), dtype=np.uint16 if n <= 65_536 else np.uint32)]
+        index_RI = chance.integers(0, n, (size, n), dtype=np.uint16 if n <= 65_536 else np.uint32)
+        drawn_RI = value_I.take(index_RI, mode="clip")
         total_R[begin : begin + size] = drawn_RI.sum(axis=1)
         square_R[begin : begin + size] = np.einsum("ri,ri->r", drawn_RI, drawn_RI)
-    mean_R = total_R / n
-    variance_R = np.maximum(square_R / n - mean_R**2, 0) * n / (n - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t_R = mean_R / np.sqrt(variance_R / n)
-    return np.nan_to_num(t_R, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    return total_R, square_R
 
 
 def _varied(differences_I: ArrayLike) -> FloatArray:

@@ -71,16 +71,8 @@ def lora_config(
 
     targets = find_targets(model)
     fused = targets.experts if experts == "train" else ()
-    if fused and weights == "dora":
-        raise ModelError(
-            "DoRA has no form for the fused experts of this mixture.", 'Set weights = "lora", or experts = "frozen".'
-        )
-    if fused and weights == "qlora":
-        raise ModelError(
-            "bitsandbytes leaves the fused experts of this mixture in 16 bits, so qlora would save almost nothing.",
-            'Set weights = "lora", or experts = "frozen" to keep the experts as they are.',
-        )
     modules, parameters = _split(targets)
+    _check_form(weights, fused, tuple(parameters))
     return LoraConfig(
         task_type=task,
         r=rank,
@@ -93,6 +85,23 @@ def lora_config(
         target_parameters=[*parameters, *fused] or None,
         modules_to_save=[_REWARD_HEAD] if task == "SEQ_CLS" else None,
     )
+
+
+_NO_FORM = {
+    "dora": "DoRA has no form for weights that carry their adapter as parameters",
+    "qlora": "QLoRA has no form for weights that carry their adapter as parameters (only linear layers are packed)",
+}
+
+
+def _check_form(weights: str, fused: tuple[str, ...], parameters: tuple[str, ...]) -> None:
+    """Refuse DoRA and QLoRA where a mixture's weights must be named as parameters, and name them."""
+    if weights not in _NO_FORM or not (fused or parameters):
+        return
+    named = [*fused, *parameters]
+    more = f" and {len(named) - 2} more" if len(named) > 2 else ""
+    # Frozen experts help only where nothing else of the mixture must be named so.
+    todo = "" if parameters else ', or experts = "frozen" to adapt the rest with it'
+    raise ModelError(f"{_NO_FORM[weights]}: {', '.join(named[:2])}{more}.", f'Set weights = "lora"{todo}.')
 
 
 def _split(targets: Targets) -> tuple[list[str], list[str]]:

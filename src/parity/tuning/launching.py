@@ -13,6 +13,7 @@ from pathlib import Path
 
 from parity.core.digests import plain
 from parity.errors import EngineError
+from parity.tuning.outputs import read_manifest
 from parity.tuning.recipe import Plan, Recipe
 from parity.tuning.watching import Curve, OnStep, Seen
 
@@ -43,6 +44,8 @@ def launch(plan: Plan, on_step: OnStep | None = None) -> None:
         if running.returncode:
             last = "\n".join(said.read_text().strip().splitlines()[-12:])
             raise EngineError(f"Training in {plan.devices} processes failed:\n{last}", "Try devices = 1.")
+        if read_manifest(plan.out) is None:
+            raise EngineError(f"Training in {plan.devices} processes was stopped.", "The same command goes on.")
 
 
 def _follow(running: "subprocess.Popen[bytes]", plan: Plan, on_step: OnStep | None) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _MOST_SHOWN = 20
+NO_LIMIT = 1 << 40  # tokens of a row, where the model names no context
 # Rows that may be left out for their length before a run is refused: what lies beyond the 99.9th percentile.
 TOO_LONG_SHARE = 0.001
 

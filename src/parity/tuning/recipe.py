@@ -67,20 +67,18 @@ class Recipe:
     seed: int = 0
 
 
-@checked(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Plan:
-    """One run: a recipe, and on what, to where, how it runs on this machine.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A plan whose base, data and place may still be missing, without its recipe: what flags can say.
 
     Parameters
     ----------
     base
         The model: a folder or hf:org/name@revision; for pretrain a folder with config.json and a tokenizer.
     data
-        Training rows, or a folder with train and dev files.
+        Training rows (JSONL), or a folder with train and dev files.
     out
-        Folder for the result; a run that was stopped goes on from what is in it.
-    recipe
-        What is learned.
+        Folder for the result; the same command goes on there after a stop.
     dev
         Rows that stop the training early; without it some are held out of the data.
     keep
@@ -90,17 +88,16 @@ class Plan:
     looks
         How often dev is looked at, and a checkpoint kept.
     precision
-        Number type of the base's weights: auto, float32 or bfloat16.
+        Number type of the base's weights.
     checkpointing
-        Compute activations again instead of keeping them: auto does so when memory is short.
+        Compute activations again instead of keeping them; auto does so when memory is short.
     devices
         Processes that share every step.
     """
 
-    base: str
-    data: Path
-    out: Path
-    recipe: Recipe = Recipe()
+    base: str | None = None
+    data: Path | None = None
+    out: Path | None = None
     dev: Path | None = None
     keep: Literal["adapter", "merged"] = "adapter"
     patience: int = 3
@@ -108,6 +105,16 @@ class Plan:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpointing: Literal["auto", "on", "off"] = "auto"
     devices: int = 1
+
+
+@checked(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Plan(Draft):
+    """One run: a recipe, on what, to where, and how it runs on this machine; fields as in `Draft`."""
+
+    base: str
+    data: Path
+    out: Path
+    recipe: Recipe = Recipe()
 
 
 def read_plan(path: Path) -> Plan:
@@ -183,6 +190,4 @@ def _conflicts(plan: Plan) -> list[str]:
         wrong.append('keep = "merged" would round a 4-bit base: keep the adapter, and merge it into the 16-bit base')
     if plan.keep == "merged" and recipe.method == "reward":
         wrong.append('keep = "merged" is for models that write; a reward model keeps its adapter, or weights = "full"')
-    if plan.devices > 1 and recipe.method in RL_METHODS:
-        wrong.append(f"devices > 1 was not tried with {recipe.method}: run it in one process")
     return wrong

@@ -5,7 +5,12 @@ A run is named by the digest of everything that decides its result: recipe, base
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+
+import torch
 
 from parity.core.digests import digest, plain
 from parity.errors import StoreError
@@ -23,12 +28,32 @@ def run_key(plan: Plan, base: str, data: str, precision: str, checkpointing: boo
     return digest((*decided, base, data, precision, checkpointing, libraries()))
 
 
-def claim(out: Path, key: str) -> None:
-    """Make `out` the place of this run, or find that it is already.
+@contextmanager
+def claimed(out: Path, key: str) -> Iterator[None]:
+    """Make `out` the place of this run, or find that it is already, and keep it from others meanwhile.
+
+    Of several processes that train together the first does so, while the others wait.
 
     Raises:
-        StoreError: it holds another run, or something else.
+        StoreError: it holds another run or something else, or another process is training there.
     """
+    together = torch.distributed.is_initialized()
+    if together and torch.distributed.get_rank():
+        torch.distributed.barrier()
+        yield
+        return
+    _claim(out, key)
+    with (out / "run.json").open() as stream:
+        try:
+            flock(stream, LOCK_EX | LOCK_NB)  # freed when its holder dies
+        except BlockingIOError as taken:
+            raise StoreError(f"Another process is training in {out}.", "Wait for it, or stop it.") from taken
+        if together:
+            torch.distributed.barrier()
+        yield
+
+
+def _claim(out: Path, key: str) -> None:
     path = out / "run.json"
     if path.is_file():
         if json.loads(path.read_text()).get("key") != key:

@@ -63,16 +63,13 @@ def _by_target(judge: Callable[[str, tuple[str, ...]], float], name: str) -> Rew
 
 def _model(folder: Path, prompt_ids: Mapping[str, list[int]]) -> Reward:
     """Scores of a reward model over the very tokens of prompt and answer; it must share the policy's tokenizer."""
-    import torch
-
     from parity.tuning.scoring import load_reward_model
 
     model = load_reward_model(folder)
 
     def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float | None]:
         rows = [[*prompt_ids[prompt], *ids] for prompt, ids in zip(prompts, completion_ids, strict=True)]
-        with torch.inference_mode():
-            return [model.score(row) for row in rows]
+        return [model.score(row) for row in rows]
 
     reward.__name__ = "reward_model"
     return reward

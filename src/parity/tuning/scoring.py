@@ -10,7 +10,7 @@ import torch
 
 from parity.errors import ModelError
 from parity.stats.intervals import wilson
-from parity.tuning.loading import base_folder
+from parity.tuning.loading import base_folder, load_tokenizer
 from parity.tuning.tokens import Pair
 
 
@@ -22,7 +22,8 @@ class RewardModel:
 
     def score(self, ids: Sequence[int]) -> float:
         """The reward of one row of token ids."""
-        return float(self.model(input_ids=torch.tensor([list(ids)])).logits[0, 0])
+        with torch.inference_mode():
+            return float(self.model(input_ids=torch.tensor([list(ids)])).logits[0, 0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def load_reward_model(folder: Path) -> RewardModel:
         model = Model.from_pretrained(folder, **options)
     else:
         raise ModelError(f"{folder} holds no reward model.", "Train one: parity tune --method reward ...")
+    # The reward is read at the last token that is no padding, and an adapter does not carry its base's configuration.
+    model.config.get_text_config().pad_token_id = load_tokenizer(folder).pad_token_id
     if model.config.num_labels != 1:
         raise ModelError(f"{folder} gives {model.config.num_labels} numbers, not one reward.", "Name a reward model.")
     return RewardModel(model.eval())
@@ -65,9 +68,8 @@ def load_reward_model(folder: Path) -> RewardModel:
 
 def preference_accuracy(model: RewardModel, pairs: Sequence[Pair]) -> Accuracy:
     """Ask the model about both answers of every pair; a tie counts as wrong."""
-    right = 0
-    with torch.inference_mode():
-        for pair in pairs:
-            right += model.score((*pair.prompt, *pair.chosen)) > model.score((*pair.prompt, *pair.rejected))
+    right = sum(
+        model.score((*pair.prompt, *pair.chosen)) > model.score((*pair.prompt, *pair.rejected)) for pair in pairs
+    )
     interval = wilson(right, len(pairs))
     return Accuracy(right, len(pairs), interval.low, interval.high)

@@ -14,7 +14,8 @@ from trl.trainer.reward_config import RewardConfig
 from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.sft_config import SFTConfig
 
-from parity.tuning.preparing import GENERATIONS, Prepared, answer_tokens
+from parity.tuning.prepared import Prepared
+from parity.tuning.preparing_rows import GENERATIONS, answer_tokens
 from parity.tuning.recipe import Plan
 
 _WARMUP_SHARE = 0.03

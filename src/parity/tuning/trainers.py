@@ -85,7 +85,20 @@ class KtoTrainer(_AsGiven, KTOTrainer):
 
 
 class RewardModelTrainer(_AsGiven, RewardTrainer):
-    """A reward model from tokenized pairs."""
+    """A reward model from tokenized pairs; its tokenizer went through `part_padding` first."""
+
+
+def part_padding(tokenizer: Any, endings: set[int]) -> None:
+    """Pad with a special token that no row ends with: the reward is read at the last token that is no padding.
+
+    Where a tokenizer pads with its end token, that would be the token before the end, and a tokenizer without another
+    special token stays as it is. What was chosen is saved with the tokenizer, and `scoring` reads it there.
+    """
+    if tokenizer.pad_token_id not in endings:
+        return
+    others = [token for token in tokenizer.all_special_ids if token not in endings]
+    if others:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(others[0])
 
 
 class _PromptIds:

@@ -9,30 +9,19 @@ import torch
 
 from parity.core.digests import plain
 from parity.core.refs import ModelRef, Scheme
-from parity.errors import EngineError
-from parity.models.counts import count
-from parity.models.model_files import LocalFolder, read_json
-from parity.models.shapes import shape_of
+from parity.errors import EngineError, UsageError
 from parity.tuning.adapters import AdapterCount
-from parity.tuning.loading import Loaded, base_folder, load, load_tokenizer, number_type
-from parity.tuning.memory import Preflight, Step, preflight
-from parity.tuning.outputs import (
-    Manifest,
-    base_digest,
-    libraries,
-    python_version,
-    read_manifest,
-    write_card,
-    write_manifest,
-)
-from parity.tuning.preparing import MICRO_TOKENS, Prepared, Shape, prepare
+from parity.tuning.loading import Loaded, load
+from parity.tuning.memory import Preflight
+from parity.tuning.outputs import Manifest, libraries, python_version, read_manifest, write_card, write_manifest
+from parity.tuning.planned import Run, decide
+from parity.tuning.preparing_rows import last_tokens
 from parity.tuning.quiet import quiet
-from parity.tuning.reading import Source
 from parity.tuning.recipe import RL_METHODS, TEXT_METHODS, Plan, check_plan
-from parity.tuning.resuming import claim, last_checkpoint, run_key
+from parity.tuning.resuming import claimed, last_checkpoint
 from parity.tuning.rewards import Reward, find_reward
 from parity.tuning.settings import arguments, checkpoints
-from parity.tuning.watching import Curve, OnStep, Point, Watcher, interruptible
+from parity.tuning.watching import Curve, OnStep, Patience, Point, Watcher, interruptible
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,82 +58,55 @@ def tune(plan: Plan, on_step: OnStep | None = None, reward: Reward | None = None
     if plan.devices > 1 and not torch.distributed.is_initialized():
         from parity.tuning.launching import launch
 
+        if reward is not None:
+            raise UsageError("A reward that is a function cannot go to other processes.", "Name it in recipe.reward.")
         launch(plan, on_step)  # what it leaves is read below, as of any finished run
     with quiet():
         return _tune(plan, on_step, reward)
 
 
-def resolved_rate(plan: Plan) -> float:
-    """The learning rate a plan would train with.
-
-    Raises:
-        UsageError, ModelError, DataError: as `tune`.
-    """
-    check_plan(plan)
-    folder = base_folder(plan.base)
-    return prepare(plan, Source(load_tokenizer(folder), folder), _shape(folder)).resolved.learning_rate
-
-
 def _tune(plan: Plan, on_step: OnStep | None, reward: Reward | None) -> Tuned:
-    folder = base_folder(plan.base)
-    tokenizer = load_tokenizer(folder)
-    prepared = prepare(plan, Source(tokenizer, folder), _shape(folder))
-    dtype = number_type(plan.precision, plan.recipe.weights, plan.recipe.method)
-    memory = preflight(folder, _step(plan, prepared, dtype), plan.checkpointing)
-    recompute = memory.checkpointing if memory else plan.checkpointing == "on"
-    weights_digest = base_digest(folder)
-    precision = str(dtype).removeprefix("torch.")
-    claim(plan.out, run_key(plan, weights_digest, _data_key(prepared), precision, recompute))
-    curve = Curve(plan.out / "curve.jsonl")
-    if (done := read_manifest(plan.out)) is not None:
-        return _finished(plan, done, curve)
-    recipe = plan.recipe
-    loaded = load(folder, recipe.method, recipe.weights, recipe.rank, recipe.experts, dtype, recipe.seed)
+    run = decide(plan)
+    with claimed(plan.out, run.key):
+        if (done := read_manifest(plan.out)) is not None:
+            return _finished(plan, done)
+        return _trained(run, on_step, reward)
+
+
+def _trained(run: Run, on_step: OnStep | None, reward: Reward | None) -> Tuned:
+    plan, recipe = run.plan, run.plan.recipe
+    loaded = load(run.folder, recipe.method, recipe.weights, recipe.rank, recipe.experts, run.dtype, recipe.seed)
     begun = last_checkpoint(plan.out)
-    before = curve.cut(int(begun.name.rpartition("-")[2])) if begun else curve.cut(0)
-    watcher = Watcher(curve, prepared.step_tokens, on_step, before)
-    trainer = _trainer(plan, prepared, loaded, watcher, recompute, reward)
+    resumed = int(begun.name.rpartition("-")[2]) if begun else None
+    curve = _curve(plan)
+    watcher = Watcher(curve, run.prepared.step_tokens, on_step, curve.cut(resumed or 0))
+    trainer = trainer_of(run, loaded, watcher, reward)
     with interruptible(watcher):
         trainer.train(resume_from_checkpoint=str(begun) if begun else None)
-    resumed = int(begun.name.rpartition("-")[2]) if begun else None
-    tuned = _tuned(plan, prepared, loaded, curve, memory, resumed)
-    if watcher.interrupted and trainer.state.global_step < prepared.steps:
+    tuned = _tuned(run, loaded, resumed)
+    if watcher.interrupted and trainer.state.global_step < run.prepared.steps:
         return replace(tuned, stopped_at=trainer.state.global_step)
+    tuned = replace(tuned, dev_loss=trainer.state.best_metric)
     if trainer.is_world_process_zero():
-        _write(plan, prepared, loaded, trainer, folder, tuned, (weights_digest, precision))
-    return replace(tuned, dev_loss=_best(trainer)[1])
+        _write(run, loaded, tuned, trainer.state.best_global_step)
+    return tuned
 
 
-def _shape(folder: Path) -> Shape:
-    shape = shape_of(read_json(LocalFolder(folder), "config.json"))
-    return Shape(shape.hidden, count(shape).total, shape.architecture, shape.context_tokens)
+def _curve(plan: Plan) -> Curve:
+    return Curve(plan.out / "curve.jsonl")
 
 
-def _step(plan: Plan, prepared: Prepared, dtype: torch.dtype) -> Step:
-    length = prepared.resolved.length_tokens
-    rows = prepared.rows_at_once
-    at_once = max(MICRO_TOKENS, length) if plan.recipe.method in TEXT_METHODS else rows * length
-    return Step(plan.recipe.weights, plan.recipe.rank, length, at_once, dtype.itemsize)
-
-
-def _data_key(prepared: Prepared) -> str:
-    used = prepared.used
-    return f"{used.train_digest} {used.dev_digest} {used.order_digest}"
-
-
-def _trainer(
-    plan: Plan, prepared: Prepared, loaded: Loaded, watcher: Watcher, recompute: bool, reward: Reward | None
-) -> Any:
-    from transformers import EarlyStoppingCallback
+def trainer_of(run: Run, loaded: Loaded, watcher: Watcher, reward: Reward | None = None) -> Any:
+    """TRL's trainer for a run, before its first step."""
     from transformers.trainer_callback import PrinterCallback
 
     from parity.tuning import trainers
 
-    method = plan.recipe.method
-    settings = arguments(plan, prepared, recompute)
+    plan, prepared, method = run.plan, run.prepared, run.plan.recipe.method
+    settings = arguments(plan, prepared, run.recompute)
     callbacks: list[Any] = [watcher]
     if prepared.dev is not None and plan.patience:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=plan.patience))
+        callbacks.append(Patience(early_stopping_patience=plan.patience))
     common = {"model": loaded.model, "args": settings, "processing_class": loaded.tokenizer, "callbacks": callbacks}
     common |= {"train_dataset": prepared.train}
     if method in TEXT_METHODS:
@@ -157,98 +119,105 @@ def _trainer(
         trainer = kind(**common, reward_funcs=rewards)
         trainer.prompt_ids = prompts
     else:
+        if method == "reward":
+            trainers.part_padding(loaded.tokenizer, last_tokens(prepared))
         named = {"dpo": trainers.DpoTrainer, "kto": trainers.KtoTrainer, "reward": trainers.RewardModelTrainer}
-        extra = {"ref_model": _reference(plan)} if method in ("dpo", "kto") and plan.recipe.weights == "full" else {}
+        extra = {"ref_model": _reference(run)} if method in ("dpo", "kto") and plan.recipe.weights == "full" else {}
         trainer = named[method](**common, **extra, eval_dataset=prepared.dev)
     trainer.remove_callback(PrinterCallback)
+    _train_in_fp32(loaded)
     return trainer
 
 
-def _reference(plan: Plan) -> Any:
+def _train_in_fp32(loaded: Loaded) -> None:
+    """What is trained stays in fp32 with every kind of weights.
+
+    TRL puts the adapters of a 4-bit base into bf16, where AdamW's small steps vanish; a resumed run would have fp32.
+    """
+    for weight in loaded.model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+
+
+def _reference(run: Run) -> Any:
     """A second copy of the base, for a policy whose own weights move."""
-    recipe = plan.recipe
-    dtype = number_type(plan.precision, recipe.weights, recipe.method)
-    return load(base_folder(plan.base), "sft", "full", recipe.rank, recipe.experts, dtype, recipe.seed).model
+    recipe = run.plan.recipe
+    return load(run.folder, "sft", "full", recipe.rank, recipe.experts, run.dtype, recipe.seed).model
 
 
-def _best(trainer: Any) -> tuple[int | None, float | None]:
-    return trainer.state.best_global_step, trainer.state.best_metric
-
-
-def _tuned(
-    plan: Plan, prepared: Prepared, loaded: Loaded, curve: Curve, memory: Preflight | None, resumed: int | None
-) -> Tuned:
-    points = curve.points()
+def _tuned(run: Run, loaded: Loaded, resumed: int | None) -> Tuned:
+    points = _curve(run.plan).points()
+    if not points:
+        raise EngineError("No step was made.", "Give more rows, or more epochs.")
     trained = sum(weight.numel() for weight in loaded.model.parameters() if weight.requires_grad)
     return Tuned(
-        plan.out,
-        ModelRef(Scheme.FOLDER, str(plan.out)),
-        prepared.steps,
+        run.plan.out,
+        ModelRef(Scheme.FOLDER, str(run.plan.out)),
+        run.prepared.steps,
         points,
         loaded.adapters,
         trained,
-        prepared.used.left_out,
+        run.prepared.used.left_out,
         None,
-        points[-1].seconds if points else 0.0,
-        memory,
+        points[-1].seconds,
+        run.memory,
         resumed_from=resumed,
     )
 
 
-def _write(
-    plan: Plan, prepared: Prepared, loaded: Loaded, trainer: Any, folder: Path, tuned: Tuned, facts: tuple[str, str]
-) -> None:
+def _write(run: Run, loaded: Loaded, tuned: Tuned, best_step: int | None) -> None:
     """Weights, tokenizer, manifest, card; then the checkpoints go."""
-    from parity.tuning.merging import merge_folders
-
-    if plan.keep == "merged" and loaded.adapters:
-        adapter = plan.out / "adapter"
-        loaded.model.save_pretrained(str(adapter))
-        merge_folders(folder, adapter, plan.out / "merged")
-        for path in (plan.out / "merged").iterdir():
-            path.replace(plan.out / path.name)
-        (plan.out / "merged").rmdir()
-    else:
-        loaded.model.save_pretrained(str(plan.out))
-    loaded.tokenizer.save_pretrained(plan.out)
-    best, dev = _best(trainer)
-    points = tuned.points
-    if not points:
-        raise EngineError("No step was made.", "Give more rows, or more epochs.")
+    _write_weights(run, loaded)
+    plan, resolved, points = run.plan, run.prepared.resolved, tuned.points
     manifest = Manifest(
         plan.base,
-        facts[0],
+        run.weights_digest,
         plan.recipe.method,
-        dict(plain(prepared.resolved.recipe)),  # type: ignore[arg-type]
-        prepared.resolved.reasons,
-        prepared.used,
+        dict(plain(resolved.recipe)),  # type: ignore[arg-type]
+        resolved.reasons,
+        run.prepared.used,
         loaded.adapters,
         tuned.trained_parameters,
         points[-1].step,
-        best,
+        best_step,
         points[0].loss,
         points[-1].loss,
-        dev,
+        tuned.dev_loss,
         tuned.seconds,
         tuned.memory.device if tuned.memory else "unknown",
-        facts[1],
+        run.precision,
         torch.get_num_threads(),
         libraries(),
         python_version(),
     )
-    write_card(plan, prepared.resolved, manifest, points, folder)
+    write_card(plan, resolved, manifest, points, run.folder)
     write_manifest(manifest, plan.out)
     shutil.rmtree(checkpoints(plan.out), ignore_errors=True)
 
 
-def _finished(plan: Plan, done: dict[str, Any], curve: Curve) -> Tuned:
-    adapters = tuple(AdapterCount(**row) for row in done["adapters"])
+def _write_weights(run: Run, loaded: Loaded) -> None:
+    from parity.tuning.merging import merge_folders
+
+    out = run.plan.out
+    if run.plan.keep == "merged" and loaded.adapters:
+        loaded.model.save_pretrained(str(out / "adapter"))
+        shutil.rmtree(out / "merged", ignore_errors=True)  # what an earlier call left half written
+        merge_folders(run.folder, out / "adapter", out / "merged")
+        for path in (out / "merged").iterdir():
+            path.replace(out / path.name)
+        (out / "merged").rmdir()
+    else:
+        loaded.model.save_pretrained(str(out))
+    loaded.tokenizer.save_pretrained(out)
+
+
+def _finished(plan: Plan, done: dict[str, Any]) -> Tuned:
     return Tuned(
         plan.out,
         ModelRef(Scheme.FOLDER, str(plan.out)),
         done["steps"],
-        curve.points(),
-        adapters,
+        _curve(plan).points(),
+        tuple(AdapterCount(**row) for row in done["adapters"]),
         done["trained_parameters"],
         tuple(done["data"]["left_out"]),
         done["dev_loss"],

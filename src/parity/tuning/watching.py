@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from parity.errors import EngineError
 
@@ -153,6 +153,19 @@ class Watcher(TrainerCallback):
         done = sum(self._step_tokens[self._begun[0] : step])
         left = spent / (step - self._begun[0]) * (steps - step)
         return Seen(step, steps, loss, done / spent if done else None, left, self._dev)
+
+
+class Patience(EarlyStoppingCallback):
+    """Early stopping that, after a stop, counts the looks at dev from before it: transformers begins again at 0."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        super().on_train_begin(args, state, control, **given)
+        best = math.inf
+        for look in (row["eval_loss"] for row in state.log_history if "eval_loss" in row):
+            self.early_stopping_patience_counter = 0 if look < best else self.early_stopping_patience_counter + 1
+            best = min(best, look)
 
 
 @contextmanager

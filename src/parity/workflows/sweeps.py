@@ -19,8 +19,9 @@ from parity.measurement.measure import MeasureSpec, measure
 from parity.store import Workspace
 from parity.tuning.loading import base_folder
 from parity.tuning.merging import merge_folders
+from parity.tuning.planned import resolved_rate
 from parity.tuning.recipe import RL_METHODS, Plan
-from parity.tuning.tune import Tuned, resolved_rate, tune
+from parity.tuning.tune import Tuned, tune
 from parity.tuning.watching import OnStep
 
 Evaluate = Callable[[ModelRef], float]

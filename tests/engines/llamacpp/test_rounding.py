@@ -64,15 +64,17 @@ def answers(engine: LlamaCppEngine, blocks: list[list[Request]]) -> dict[Request
     return {key: said(output) for block in blocks for key, output in engine.answer(block)}
 
 
-@pytest.mark.parametrize("kind", ["F32", "Q8_0", "Q4_0"])
-def test_not_a_bit_moves_with_what_is_asked_beside(kind: str, files: dict[str, Path]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cache"), [("F32", "float32"), ("Q8_0", "float32"), ("Q8_0", "float16"), ("Q4_0", "float32")]
+)
+def test_not_a_bit_moves_with_what_is_asked_beside(kind: str, cache: str, files: dict[str, Path]) -> None:
     asked = requests()
     shuffled = random.Random(3).sample(asked, len(asked))
-    engine = open_engine(files[kind], deterministic=True)
+    engine = open_engine(files[kind], deterministic=True, cache=cache)
     whole = answers(engine, [asked])
     assert answers(engine, [[one] for one in shuffled]) == whole
     engine.close()
-    other = open_engine(files[kind], deterministic=True, batch_size=4, pass_tokens=48)
+    other = open_engine(files[kind], deterministic=True, cache=cache, batch_size=4, pass_tokens=48)
     assert answers(other, [shuffled[:5], shuffled[5:9], shuffled[9:]]) == whole
     assert other.identity.digest == engine.identity.digest
     other.close()

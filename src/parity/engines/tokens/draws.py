@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from parity.core.prompts import Generate, Sampling
 
+_FEW = 1024
+
 
 def source(request: Generate, context: Sequence[int]) -> random.Random:
     """The numbers a request's tokens are drawn by: the same for equal requests, unrelated for any others.
@@ -36,11 +38,23 @@ def choose(logits_V: NDArray[np.float32], sampling: Sampling, share: float) -> i
         return best
     chance_V = np.exp((logits_V - logits_V[best]).astype(np.float64) / sampling.temperature)
     chance_V /= chance_V.sum()
-    if sampling.top_p < 1:
-        order_V = np.argsort(-chance_V, kind="stable")
-        before_V = np.cumsum(chance_V[order_V]) - chance_V[order_V]
-        # The likeliest is always kept, whatever the nucleus.
-        chance_V[order_V[before_V >= max(sampling.top_p, 1e-12)]] = 0.0
-    cumulated_V = np.cumsum(chance_V)
-    found = int(np.searchsorted(cumulated_V, share * cumulated_V[-1], side="right"))
-    return min(found, int(np.flatnonzero(chance_V)[-1]))
+    kept_N = np.sort(nucleus(chance_V, sampling.top_p)) if sampling.top_p < 1 else np.arange(len(chance_V))
+    cumulated_N = np.cumsum(chance_V[kept_N])
+    found = int(np.searchsorted(cumulated_N, share * cumulated_N[-1], side="right"))
+    return int(kept_N[min(found, int(np.flatnonzero(chance_V[kept_N])[-1]))])
+
+
+def nucleus(chance_V: NDArray[np.float64], top_p: float) -> NDArray[np.int64]:
+    """The fewest tokens (N), likeliest first, that reach `top_p`; of equally likely ones the first. Always one.
+
+    A vocabulary is sorted only where the likeliest `_FEW` do not reach.
+    """
+    reach = max(top_p, 1e-12)
+    for many in (_FEW, len(chance_V)):
+        least = np.partition(chance_V, -many)[-many] if many < len(chance_V) else 0.0
+        among = np.flatnonzero(chance_V >= least)
+        order_N = among[np.argsort(-chance_V[among], kind="stable")]
+        cumulated_N = np.cumsum(chance_V[order_N])
+        if cumulated_N[-1] >= reach:
+            break
+    return order_N[cumulated_N - chance_V[order_N] < reach]

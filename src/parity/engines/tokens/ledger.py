@@ -46,6 +46,7 @@ class Ledger:
         self._open = [sum(map(len, entry.continuations)) for entry in encoded]
         self._left = set(range(len(encoded)))
         self._ready: list[int] = []
+        self._seconds = 0.0
 
     @property
     def all_settled(self) -> bool:
@@ -57,15 +58,21 @@ class Ledger:
         if not self._open[request]:
             self._ready.append(request)
 
+    def is_open(self, request: int) -> bool:
+        return request in self._left
+
     def drop(self, cancelled: Callable[[int], bool]) -> Iterator[tuple[int, Output]]:
         for request in sorted(index for index in self._left if cancelled(index)):
             self._left.discard(request)
             yield request, CANCELLED
 
     def settled(self, seconds: float) -> Iterator[tuple[int, Output]]:
-        """Results that became complete; the pass's time is shared between them."""
+        """Results that became complete; the time of a pass, and of those that settled none before, is theirs in equal
+        shares."""
         ready = [request for request in self._ready if request in self._left]
-        self._ready = []
+        self._ready, self._seconds = [], self._seconds + seconds
+        share = self._seconds / max(1, len(ready))
+        self._seconds = 0.0 if ready else self._seconds
         for request in ready:
             self._left.discard(request)
             entry = self._encoded[request]
@@ -76,7 +83,7 @@ class Ledger:
             self._values[request] = []
             relative = request in self._few
             values = among_themselves(values) if relative else values
-            yield request, Loglikelihoods(values, tokens, usage, seconds / len(ready), relative)
+            yield request, Loglikelihoods(values, tokens, usage, share, relative)
 
 
 def among_themselves(logits: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Runs a transformers folder with torch: simple and right. The fast scorer is another engine's work."""
+"""Runs a transformers folder with torch: what prompts share is computed once, or plainly if that cannot be proved."""
 
 from parity.engines.torch.engine import TorchEngine
 

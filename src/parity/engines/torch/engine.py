@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,17 +51,7 @@ class TorchEngine:
         self._device = _device(options.device)
         dtype = _dtype(options.dtype, self._device)
         disable_progress_bar()  # the run shows its own
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                local.folder, trust_remote_code=False, local_files_only=True
-            )
-            self._model: Any = AutoModelForCausalLM.from_pretrained(
-                local.folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(
-                f"{local.folder} cannot be loaded: {error}", "Check that transformers supports it."
-            ) from error
+        self._tokenizer, self._model = _loaded(local.folder, dtype)
         self._model.eval().to(self._device)
         template = find_template(local.folder)
         self._encoder = Encoder(self._tokenizer, template, local.context_tokens, whole=options.deterministic)
@@ -178,6 +169,16 @@ class TorchEngine:
     def _check_open(self) -> None:
         if self._closed:
             raise EngineError(f"{self.model} was closed.", "Open it again.")
+
+
+def _loaded(folder: Path, dtype: Any) -> tuple[Any, Any]:
+    """Tokenizer and model; nothing of the folder is run, nothing fetched."""
+    safely = {"trust_remote_code": False, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+        return tokenizer, AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **safely)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder} cannot be loaded: {error}", "Check that transformers supports it.") from error
 
 
 def _device(name: str) -> torch.device:

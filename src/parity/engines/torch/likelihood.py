@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from parity.core.outputs import Loglikelihoods, Output, Usage
-from parity.engines.base import CANCELLED
+from parity.core.outputs import Output
 from parity.engines.tokens.encoding import Encoded
+from parity.engines.tokens.ledger import Ledger
 
 
 @dataclass(slots=True)
@@ -41,36 +41,20 @@ def likelihoods(
             alone = likelihoods(model, [entry], 1, lambda _, at=at: cancelled(at), turn)  # type: ignore[misc]
             yield from ((at, output) for _, output in alone)
         return
-    values: list[dict[int, float]] = [{} for _ in encoded]
-    seconds = [0.0] * len(encoded)
-    dropped: set[int] = set()
-    rows = _rows(encoded)
+    ledger, rows = Ledger(encoded), _rows(encoded)
     for start in range(0, len(rows), batch_size):
-        asked = {request for row in rows[start : start + batch_size] for request, _ in row.serves}
-        for request in sorted(index for index in asked - dropped if cancelled(index)):
-            dropped.add(request)
-            yield request, CANCELLED
-        batch = [row for row in rows[start : start + batch_size] if any(at not in dropped for at, _ in row.serves)]
+        yield from ledger.drop(cancelled)
+        several = rows[start : start + batch_size]
+        batch = [row for row in several if any(ledger.is_open(request) for request, _ in row.serves)]
         if not batch:
             continue
         with turn:
             begun = time.perf_counter()
-            logprobs = _batch(model, batch, encoded)
-            share = (time.perf_counter() - begun) / len(batch)
-        for row, found in zip(batch, logprobs, strict=True):
-            for (request, option), value in zip(row.serves, found, strict=True):
-                values[request][option] = value
-            for request in sorted({request for request, _ in row.serves} - dropped):
-                seconds[request] += share
-                entry = encoded[request]
-                if len(values[request]) == len(entry.continuations):
-                    yield request, _result(entry, values[request], seconds[request])
-
-
-def _result(entry: Encoded, values: dict[int, float], seconds: float) -> Loglikelihoods:
-    tokens = tuple(len(rest) for rest in entry.continuations)
-    usage = Usage(len(entry.context), sum(tokens), entry.truncated_tokens, entry.dropped_shots)
-    return Loglikelihoods(tuple(values[option] for option in range(len(tokens))), tokens, usage, seconds)
+            for request, option, values in _batch(model, batch, encoded):
+                for value in values:
+                    ledger.add(request, option, value)
+            seconds = time.perf_counter() - begun
+        yield from ledger.settled(seconds)
 
 
 def _rows(encoded: Sequence[Encoded]) -> list[_Row]:
@@ -83,8 +67,8 @@ def _rows(encoded: Sequence[Encoded]) -> list[_Row]:
 
 
 @torch.inference_mode()
-def _batch(model: Any, batch: Sequence[_Row], encoded: Sequence[Encoded]) -> list[list[float]]:
-    """Log-likelihoods of every continuation a batch serves; logits are computed at the positions needed only."""
+def _batch(model: Any, batch: Sequence[_Row], encoded: Sequence[Encoded]) -> list[tuple[int, int, list[float]]]:
+    """For every (request, continuation) a batch serves log p of its tokens; logits only at the positions needed."""
     length = max(len(row.ids) for row in batch)
     ids_BT = torch.zeros((len(batch), length), dtype=torch.long, device=model.device)
     for at, row in enumerate(batch):
@@ -103,11 +87,9 @@ def _batch(model: Any, batch: Sequence[_Row], encoded: Sequence[Encoded]) -> lis
         first = slot[spans[at][0]]
         logprobs_PV = torch.log_softmax(logits_BPV[at, first : slot[spans[at][-1]] + 1].float(), dim=-1)
         picks = [slot[position] - first for position in spans[at]]
-        scores = []
         for request, option in row.serves:
             rest = encoded[request].continuations[option]
             where = torch.tensor(picks[len(picks) - len(rest) :], device=model.device)
             what = torch.tensor(rest, device=model.device)
-            scores.append(float(logprobs_PV[where, what].sum()))
-        found.append(scores)
+            found.append((request, option, logprobs_PV[where, what].tolist()))
     return found

@@ -14,7 +14,8 @@ from parity.errors import EngineError
 
 # Ids a pass has at the least; in fewer, weights are read more often than they are used.
 _LEAST_PASS, _USEFUL_PASS = 16, 256
-# Positions normalised together: 64 rows of a 152,000-word vocabulary are 39 MB in fp32.
+# Positions normalised together: 64 rows of a 152,000-word vocabulary are 39 MB in fp32. Or single logits computed
+# together: a row of the output matrix is copied for each.
 HEAD_ROWS = 64
 # Of a tile, as many are multiplied with the output matrix, whichever of them are wanted.
 HEAD_TILE = 8

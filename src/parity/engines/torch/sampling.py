@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from parity.core.prompts import Sampling
+from parity.engines.tokens.draws import choose
 from parity.engines.torch.head import likeliest
 
 # Rows drawn from together: each takes some copies of a row of the vocabulary, in fp64.
@@ -40,16 +41,24 @@ def pick(
 
 
 def _drawn(logits_RV: Tensor, samplings: Sequence[Sampling], shares: Sequence[float]) -> list[int | None]:
+    # A GPU cumulates in no fixed order.
+    if logits_RV.device.type != "cpu" and not torch.are_deterministic_algorithms_enabled():
+        return drawn_together(logits_RV, samplings, shares)
+    rows = logits_RV.float().cpu().numpy()
+    return [choose(*asked) for asked in zip(rows, samplings, shares, strict=True)]
+
+
+def drawn_together(logits_RV: Tensor, samplings: Sequence[Sampling], shares: Sequence[float]) -> list[int | None]:
+    """What `choose` draws from each row, without taking the logits off the device. None as in `pick`."""
+
     def column(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=logits_RV.device)[:, None]
 
-    if torch.are_deterministic_algorithms_enabled():
-        logits_RV = logits_RV.cpu()  # a GPU cumulates in no fixed order
     wide = torch.promote_types(logits_RV.dtype, torch.float32)
     temperature_R1 = column([sampling.temperature for sampling in samplings])
     chance_RV = torch.softmax(logits_RV.to(wide) / temperature_R1.to(wide), dim=-1).double()
     if any(sampling.top_p < 1 for sampling in samplings):
-        ordered_RV, order_RV = chance_RV.sort(dim=-1, descending=True)
+        ordered_RV, order_RV = chance_RV.sort(dim=-1, descending=True, stable=True)
         before_RV = ordered_RV.cumsum(-1) - ordered_RV
         nucleus_R1 = column([_nucleus(sampling.top_p) for sampling in samplings])
         chance_RV = torch.zeros_like(chance_RV).scatter(-1, order_RV, ordered_RV.where(before_RV < nucleus_R1, 0.0))

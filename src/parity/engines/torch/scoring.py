@@ -22,8 +22,8 @@ from parity.engines.torch.head import few_logits, has_rows
 from parity.engines.torch.path import Path
 from parity.engines.torch.room import HEAD_ROWS, HEAD_TILE
 
-# Logits of single tokens that are computed together: a row of the output matrix is copied for each.
-_FEW_LOGITS = 256
+# For columns of a pass, what each predicts.
+Wanted = dict[int, list[Want]]
 
 
 class Scorer:
@@ -60,44 +60,43 @@ class Scorer:
                 yield index, output
 
     @torch.inference_mode()
-    def _pass(self, path: Path, pieces: Sequence[Piece], few: Set[int]) -> Iterator[tuple[Want, float]]:
+    def _pass(self, path: Path, pieces: Sequence[Piece], few: Set[int]) -> list[tuple[Want, float]]:
         """One forward pass; for every want of its positions log p, or the logit alone of requests in `few`."""
         hidden_TH = self._body.read(path, pieces)
-        found = self._few(hidden_TH, _wanted(path, pieces, lambda request: request in few))
-        columns, wants = _wanted(path, pieces, lambda request: request not in few)
-        for multiplied, picked in _blocks(columns, self._body.room.tile is not None):
-            rows_RH = hidden_TH[torch.tensor(multiplied, device=hidden_TH.device)]
-            self._body.multiplied(len(multiplied))
-            logprobs_RV = self._logprobs(rows_RH)
-            found += _picked(logprobs_RV, [(row, want) for row, at in picked for want in wants[at]])
-        return iter(found)
+        alone = _wanted(path, pieces, lambda request: request in few)
+        others = _wanted(path, pieces, lambda request: request not in few)
+        return [*self._logits(hidden_TH, alone), *self._logprobs(hidden_TH, others)]
 
-    def _few(self, hidden_TH: Tensor, wanted: tuple[list[int], list[list[Want]]]) -> list[tuple[Want, float]]:
-        """The logits that are wanted and no other."""
-        asked = [(column, want) for column, wants in zip(*wanted, strict=True) for want in wants]
-        found: list[tuple[Want, float]] = []
+    def _logits(self, hidden_TH: Tensor, wanted: Wanted) -> Iterator[tuple[Want, float]]:
+        """The logits that are wanted, and no other is computed."""
+        asked = [(column, want) for column, wants in wanted.items() for want in wants]
         for several in _products(asked, self._body.room.tile is not None):
             columns_P, tokens_P = [column for column, _ in several], [token for _, (_, _, token) in several]
-            self._body.multiplied(len(several), 1)
             hidden_PH = hidden_TH[torch.tensor(columns_P, device=hidden_TH.device)]
+            self._body.multiplied(len(several), 1)
             logits = few_logits(self._head, hidden_PH, tokens_P).tolist()
-            found += zip((want for _, want in several), logits, strict=True)
-        return found
+            yield from zip((want for _, want in several), logits, strict=True)
 
-    def _logprobs(self, rows_RH: Tensor) -> Tensor:
-        logits_RV = self._head(rows_RH)
-        return torch.log_softmax(logits_RV, dim=-1, dtype=torch.promote_types(logits_RV.dtype, torch.float32))
+    def _logprobs(self, hidden_TH: Tensor, wanted: Wanted) -> Iterator[tuple[Want, float]]:
+        """Log p, normalised over the vocabulary."""
+        for columns in _blocks(sorted(wanted), self._body.room.tile is not None):
+            logits_RV = self._head(hidden_TH[torch.tensor(list(columns), device=hidden_TH.device)])
+            self._body.multiplied(len(columns))
+            wide = torch.promote_types(logits_RV.dtype, torch.float32)
+            logprobs_RV = torch.log_softmax(logits_RV, dim=-1, dtype=wide)
+            picked = [(row, want) for row, column in enumerate(columns) for want in wanted.get(column, ())]
+            rows, tokens = [row for row, _ in picked], [token for _, (_, _, token) in picked]
+            yield from zip((want for _, want in picked), logprobs_RV[rows, tokens].tolist(), strict=True)
 
 
-def _wanted(path: Path, pieces: Sequence[Piece], of: Callable[[int], bool]) -> tuple[list[int], list[list[Want]]]:
-    """Columns of the pass that predict something for certain requests, and what each predicts."""
-    columns, wants = [], []
+def _wanted(path: Path, pieces: Sequence[Piece], of: Callable[[int], bool]) -> Wanted:
+    """What columns of the pass predict for certain requests."""
+    wanted = {}
     for piece, (first, _, _, _) in zip(pieces, path.spans, strict=True):
         for depth in sorted(depth for depth in piece.row.wants if piece.begin <= depth < piece.end):
             if found := [want for want in piece.row.wants[depth] if of(want[0])]:
-                columns.append(first + depth - piece.begin)
-                wants.append(found)
-    return columns, wants
+                wanted[first + depth - piece.begin] = found
+    return wanted
 
 
 def _products(asked: Sequence[tuple[int, Want]], tiled: bool) -> Iterator[Sequence[tuple[int, Want]]]:
@@ -105,27 +104,15 @@ def _products(asked: Sequence[tuple[int, Want]], tiled: bool) -> Iterator[Sequen
     if tiled:
         yield from (list(several) for _, several in groupby(asked, key=lambda entry: entry[1][0]))
         return
-    for start in range(0, len(asked), _FEW_LOGITS):
-        yield asked[start : start + _FEW_LOGITS]
+    for start in range(0, len(asked), HEAD_ROWS):
+        yield asked[start : start + HEAD_ROWS]
 
 
-def _blocks(columns: Sequence[int], tiled: bool) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
-    """Columns multiplied with the output matrix together, and (row of that product, which of `columns`) to be read.
-
-    In tiles a column is always multiplied with the same neighbours, so that what else is wanted changes nothing.
-    """
-    if not tiled:
-        for start in range(0, len(columns), HEAD_ROWS):
-            several = list(columns[start : start + HEAD_ROWS])
-            yield several, [(row, start + row) for row in range(len(several))]
+def _blocks(columns: Sequence[int], tiled: bool) -> Iterator[Sequence[int]]:
+    """Columns multiplied with the output matrix together; in tiles a column always with the same neighbours."""
+    if tiled:
+        for first in sorted({column - column % HEAD_TILE for column in columns}):
+            yield range(first, first + HEAD_TILE)
         return
-    for block in sorted({column // HEAD_TILE for column in columns}):
-        first = block * HEAD_TILE
-        picked = [(column - first, at) for at, column in enumerate(columns) if column // HEAD_TILE == block]
-        yield list(range(first, first + HEAD_TILE)), picked
-
-
-def _picked(logprobs_RV: Tensor, asked: Sequence[tuple[int, Want]]) -> list[tuple[Want, float]]:
-    rows = torch.tensor([row for row, _ in asked], device=logprobs_RV.device)
-    tokens = torch.tensor([token for _, (_, _, token) in asked], device=logprobs_RV.device)
-    return list(zip((want for _, want in asked), logprobs_RV[rows, tokens].tolist(), strict=True))
+    for start in range(0, len(columns), HEAD_ROWS):
+        yield columns[start : start + HEAD_ROWS]
