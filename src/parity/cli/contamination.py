@@ -40,7 +40,7 @@ class ContaminationSpec:
     shards
         Runs of items whose published order is held against random ones.
     shard_items
-        Items in each run; all together must fit the model's context.
+        Items in each run; runs that do not fit the model's context are left out.
     orders
         Random orders of each run.
     alpha

@@ -6,6 +6,7 @@ between the candidate's wins and the baseline's (between their grades, when grad
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from parity.measurement.asking import Asking, Progress
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
 from parity.measurement.drift import held_against
 from parity.measurement.judged import Judged, judged
-from parity.measurement.ledger import Asked, Claim, Purse
+from parity.measurement.ledger import Asked, Claim, Purse, at_next_look
 from parity.measurement.measure import MeasureSpec, measure
 from parity.measurement.people import Checked, People, Seen, check
 from parity.measurement.results import Measured
@@ -114,7 +115,8 @@ def judge(
     seen = _seen(pairs, verdicts)
     look = _look(spec, workspace, benchmark, found, [*pairs, *equal], run)
     alpha = look.alpha if look else spec.alpha
-    gap = held_against(gap_of(ours, theirs, spec.margin, alpha), workspace, found.baseline)
+    gap = at_next_look(gap_of(ours, theirs, spec.margin, alpha), look, partial(gap_of, ours, theirs, spec.margin))
+    gap = held_against(gap, workspace, found.baseline)
     checked = None
     if people is not None:
         if spec.style.graded:

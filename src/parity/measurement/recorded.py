@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from parity.core.digests import digest
 from parity.core.runs import Marked
-from parity.measurement.comparison import RecordedGap, beside_clean, clusters_of, compared, scores_of
+from parity.measurement.comparison import RecordedGap, beside_clean, clusters_of, compared, gap_of, scores_of
 from parity.measurement.differing import differing
 from parity.measurement.drift import held_against
-from parity.measurement.ledger import Asked, Claim, Purse, look_of, stream_of
+from parity.measurement.ledger import Asked, Claim, Purse, at_next_look, look_of, stream_of
 from parity.measurement.records import Record
 from parity.measurement.stopping import StoppingRule, compare_anytime
 from parity.measurement.uncertainty import Known, uncertainty
@@ -87,6 +87,7 @@ def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
     if stream and margin is not None:
         items, rule = list(dict.fromkeys(marked.item for marked in ours.marks)), _rule(margin, alpha, ours.marks)
         gap = compare_anytime(items, scores_of(ours.marks), scores_of(theirs.marks), rule)
+    gap = at_next_look(gap, look, lambda less: gap_of(ours.marks, theirs.marks, margin, less))
     if judging.answers and theirs.run:
         gap = held_against(gap, judging.answers, theirs.run)
     if look is not None and purse is not None:
