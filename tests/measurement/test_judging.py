@@ -235,6 +235,14 @@ def labels(folder, truth):
     return path
 
 
+def test_draws_of_one_item_hang_together(asked, capsys):
+    for seed in (1, 2):
+        drawn = [f"dummy:seed={seed}", "-b", "open.toml", "--draws", "3", "--temperature", "1", "--json"]
+        assert main(["measure", *drawn]) == 0
+    found = judged(capsys, "--judge", "dummy:say=[[C]]")
+    assert (found["pairs"], found["gap"]["clusters"]) == (120, 40)
+
+
 def test_models_that_judge_themselves_are_named(asked, capsys):
     main(["measure", "dummy:say=[[A]]", "dummy:say=[[B]]", "-b", "open.toml", "--json"])
     capsys.readouterr()
