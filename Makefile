@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help install demo test test-all check peers clean
+.PHONY: help install demo test test-all check peers peers-tools clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ test-all: check ## also what needs .venv-peers
 
 peers: ## build .venv-peers, the tools we measure against (idempotent)
 	$(PYTHON) benchmarks_perf/peers.py
+
+peers-tools: ## also compile llama.cpp's quantizer to compare with (cmake; about 6 minutes, once)
+	$(PYTHON) benchmarks_perf/peers.py --tools
 
 clean: ## remove the environments and caches
 	rm -rf $(VENV) .venv-peers .mypy_cache .pytest_cache .ruff_cache

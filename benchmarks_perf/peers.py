@@ -2,7 +2,8 @@
 
 Knows which versions we measure against. Needs only the system's Python and pip. A second run does nothing; an
 interrupted one is taken up again; a changed pin rebuilds the environment. llama.cpp's Python packages come as
-unpacked sources (their C headers and conversion scripts are what we compare with), never built here.
+unpacked sources: their C headers and conversion scripts are what we compare with. `--tools` (`make peers-tools`) also
+compiles llama.cpp's own quantizer and importance tool from them: a C++ compiler and cmake, about 6 minutes on 2 cores.
 """
 
 import argparse
@@ -26,6 +27,13 @@ PINS = [
     "langdetect==1.0.9",
 ]
 SOURCES = {"llama-cpp-python": "0.3.36", "xllamacpp": "2026.10.11549"}
+TOOLS = ("llama-quantize", "llama-imatrix")
+# Nothing but the two tools, for this processor, with no library of the system but the C++ one.
+TOOL_OPTIONS = (
+    "CMAKE_BUILD_TYPE=Release", "BUILD_SHARED_LIBS=OFF", "GGML_OPENMP=OFF", "LLAMA_CURL=OFF", "LLAMA_BUILD_TESTS=OFF",
+    "LLAMA_BUILD_EXAMPLES=OFF", "LLAMA_BUILD_SERVER=OFF", "LLAMA_BUILD_UI=OFF", "LLAMA_BUILD_APP=OFF",
+    "LLAMA_BUILD_MTMD=OFF", "LLAMA_BUILD_TOOLS=ON", "LLAMA_OPENSSL=OFF",
+)  # fmt: skip
 DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / ".venv-peers"
 
 
@@ -36,9 +44,13 @@ class PeersFailed(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(description="Install the tools Parity is measured against.")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
-    folder = parser.parse_args().folder.absolute()
+    parser.add_argument("--tools", action="store_true", help=f"compile {' and '.join(TOOLS)} too (minutes, once)")
+    asked = parser.parse_args()
+    folder = asked.folder.absolute()
     try:
         built = [build_environment(folder), *(unpack_source(folder, *source) for source in SOURCES.items())]
+        if asked.tools:
+            built.append(build_tools(folder))
     except PeersFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -46,6 +58,7 @@ def main() -> int:
     print(f"  python: {python_of(folder)}   ({', '.join(PINS)})")
     for name, version in SOURCES.items():
         print(f"  source of {name}: {source_folder(folder, name, version)}")
+    print(f"  llama.cpp's tools: {tools_folder(folder) or 'not built (make peers-tools)'}")
     return 0
 
 
@@ -84,6 +97,38 @@ def unpack_source(folder: Path, name: str, version: str) -> bool:
             shutil.rmtree(stale)
         unpacked.rename(target)
     return True
+
+
+def build_tools(folder: Path, jobs: int = 2) -> bool:
+    """Compile llama.cpp's tools; returns whether there was anything to do. What is compiled already stays.
+
+    Raises:
+        PeersFailed: cmake or a compiler is missing, or does not like the source.
+    """
+    if tools_folder(folder):
+        return False
+    if not shutil.which("cmake"):
+        raise PeersFailed("compiling llama.cpp's tools needs cmake and a C++ compiler; install them and run this again")
+    source, target = llama_cpp_of(folder), _tools_of(folder)
+    options = [f"-D{option}" for option in TOOL_OPTIONS]
+    run(["cmake", "-S", str(source), "-B", str(target), *options], "configure llama.cpp")
+    run(["cmake", "--build", str(target), "-j", str(jobs), "--target", *TOOLS], "compile llama.cpp's tools")
+    return True
+
+
+def tools_folder(folder: Path) -> Path | None:
+    """Where all of TOOLS are, once they were compiled."""
+    target = _tools_of(folder) / "bin"
+    return target if all((target / name).exists() for name in TOOLS) else None
+
+
+def llama_cpp_of(folder: Path) -> Path:
+    """llama.cpp as it is inside the wheel we run: its sources, converter and headers."""
+    return source_folder(folder, "xllamacpp", SOURCES["xllamacpp"]) / "thirdparty" / "llama.cpp"
+
+
+def _tools_of(folder: Path) -> Path:
+    return folder / "tools" / f"llama.cpp-{SOURCES['xllamacpp']}"
 
 
 def python_of(folder: Path) -> Path:

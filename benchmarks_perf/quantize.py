@@ -1,13 +1,15 @@
-"""Conversion and quantization beside llama.cpp's own: tensors, next tokens, importance, bytes, time and memory.
+"""Conversion and quantization beside llama.cpp's own: tensors, next tokens, ids, importance, bytes, time and memory.
 
 llama.cpp's converter is the script in the source distribution that `make peers` unpacks; `llama-quantize` and
-`llama-imatrix` are looked for in the folder --tools names. Ends with one JSON line; what could not be measured is null.
+`llama-imatrix` are those that `make peers-tools` compiles from it. Ends with one JSON line; what needs those tools is
+null without them under --quick, and an error otherwise.
 """
 
 import argparse
 import filecmp
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from gguf_agreement import imatrix_error, planted_faults, token_ids
 from gguf_running import figures
 from transformers import AutoModelForCausalLM
 
@@ -26,11 +29,14 @@ from parity.quantization.quantize import QuantizeSpec, quantize
 from parity.testing.families import FAMILIES, WIDE, family_folder
 from parity.testing.folders import qwen_tokenizer, random_llama_folder, trained_tokenizer
 from parity.testing.gguf_logits import GgufLogits, first_difference
-from peers import DEFAULT_FOLDER, SOURCES, source_folder
+from peers import DEFAULT_FOLDER, llama_cpp_of, tools_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("PARITY_SHARED") or ROOT.parent / "shared" / "data")
 PROMPTS, TOKENS = 20, 64
+NEED_DATA = (
+    "token_ids_equal", "imatrix_relative_error", "loglik_error_max", "decode_vs_bare", "mmlu_prefix_speedup",
+)  # fmt: skip
 ONE_B = {"hidden": 2048, "layers": 16, "heads": 32, "kv_heads": 8, "ffn": 8192}
 SMALL = {"hidden": 1024, "layers": 4, "heads": 16, "kv_heads": 4, "ffn": 4096}
 
@@ -38,10 +44,13 @@ SMALL = {"hidden": 1024, "layers": 4, "heads": 16, "kv_heads": 4, "ffn": 4096}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="5 prompts a family, a smaller model to time")
-    parser.add_argument("--tools", type=Path, help="folder with llama-quantize and llama-imatrix")
+    parser.add_argument("--tools", type=Path, help="folder with llama-quantize and llama-imatrix, if not those of make")
     arguments = parser.parse_args()
+    tools = arguments.tools or tools_folder(DEFAULT_FOLDER)
+    if tools is None and not arguments.quick:
+        raise SystemExit("llama.cpp's tools are not built: make peers-tools (about 6 minutes, once)")
     with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(report(Path(scratch), arguments.quick, arguments.tools)))
+        print(json.dumps(report(Path(scratch), arguments.quick, tools)))
     return 0
 
 
@@ -62,20 +71,21 @@ def report(scratch: Path, quick: bool, tools: Path | None) -> dict[str, object]:
         "near_ties": ties,
         "logprob_error_max": worst,
         "converter_tensors_equal": converter_agreement(scratch, tuple(FAMILIES)[:4] if quick else tuple(FAMILIES)),
-        **timed(scratch, SMALL if quick else ONE_B, tools),
-        **running(scratch / "running", quick),
-        # Asserted by tests/quantization/test_tokens.py, test_importance.py and test_check.py; not yet counted here.
-        **dict.fromkeys(("token_ids_equal", "imatrix_relative_error", "planted_faults_named")),
+        **timed(scratch, SMALL if quick else ONE_B, tools, 3 if quick else 2),
+        **planted_faults(scratch),
+        **with_data(scratch, quick, tools),
     }
 
 
-def running(scratch: Path, quick: bool) -> dict[str, object]:
-    """What the engine does with GGUF files; null where the real questions are not at hand."""
-    questions = DATA / "mmlu" / "data"
-    if not questions.exists():
-        return dict.fromkeys(("loglik_error_max", "decode_vs_bare", "mmlu_prefix_speedup"))
-    scratch.mkdir()
-    return figures(scratch, questions, quick)
+def with_data(scratch: Path, quick: bool, tools: Path | None) -> dict[str, object]:
+    """What needs real tokenizers and questions; null where they are not at hand."""
+    if not DATA.exists():
+        return dict.fromkeys(NEED_DATA)
+    found = token_ids(scratch, DATA, quick)
+    families = ("llama-3", "mixtral") if quick else ("llama-3", "mixtral", "qwen2-moe", "qwen3-moe", "deepseek-v2")
+    found |= imatrix_error(scratch, DATA, tools, families) if tools else {"imatrix_relative_error": None}
+    (scratch / "running").mkdir()
+    return {**found, **figures(scratch / "running", DATA, quick)}
 
 
 def to(source: Path, target: Path, mixture: str) -> Path:
@@ -104,8 +114,7 @@ def continued(folder: Path, file: Path, prompts: int) -> tuple[int, int, int, fl
 
 def converter_agreement(scratch: Path, names: tuple[str, ...]) -> float | None:
     """Share of tensors equal in name, type, shape and bytes to those of llama.cpp's converter; None without it."""
-    source = source_folder(DEFAULT_FOLDER, "xllamacpp", SOURCES["xllamacpp"])
-    script = source / "thirdparty" / "llama.cpp" / "convert_hf_to_gguf.py"
+    script = llama_cpp_of(DEFAULT_FOLDER) / "convert_hf_to_gguf.py"
     if not script.exists() or not DATA.exists():
         return None
     # Its script knows tokenizers by published ones only.
@@ -142,28 +151,34 @@ def peak_gb(child: "subprocess.Popen[bytes]") -> float:
     return peak_kb / 1e6
 
 
-def timed(scratch: Path, sizes: dict[str, int], tools: Path | None) -> dict[str, object]:
-    """Quantizing one F16 file to Q4_K_M, ours in a process of its own and theirs, two threads each."""
+def timed(scratch: Path, sizes: dict[str, int], tools: Path | None, repeats: int) -> dict[str, object]:
+    """Quantizing one F16 file to Q4_K_M, two threads each, in turns; ours in a process of its own, as theirs."""
     folder = random_llama_folder(
         scratch / "timed", trained_tokenizer(["a b"]), context_tokens=512, vocabulary=32_000, **sizes
     )
     source, ours, theirs = to(folder, scratch / "timed.gguf", "F16"), scratch / "mine.gguf", scratch / "his.gguf"
-    began = time.perf_counter()
-    command = ["quantize", str(source), "--to", "Q4_K_M", "-o", str(ours), "--threads", "2", "--json"]
-    child = subprocess.Popen([sys.executable, "-m", "parity", *command], stdout=subprocess.DEVNULL)
-    peak = peak_gb(child)
-    if child.returncode:
-        raise SystemExit(f"parity quantize ended with status {child.returncode}")
-    seconds = time.perf_counter() - began
-    speed = identical = None
-    if tools is not None:
+    shutil.rmtree(folder)
+    mine, his, peak = [], [], 0.0
+    for _ in range(repeats):
+        ours.unlink(missing_ok=True)
         began = time.perf_counter()
-        subprocess.run([tools / "llama-quantize", source, theirs, "Q4_K_M", "2"], check=True, capture_output=True)
-        speed, identical = round((time.perf_counter() - began) / seconds, 3), filecmp.cmp(ours, theirs, shallow=False)
+        command = ["quantize", str(source), "--to", "Q4_K_M", "-o", str(ours), "--threads", "2", "--json"]
+        child = subprocess.Popen([sys.executable, "-m", "parity", *command], stdout=subprocess.DEVNULL)
+        peak = max(peak, peak_gb(child))
+        if child.returncode:
+            raise SystemExit(f"parity quantize ended with status {child.returncode}")
+        mine.append(time.perf_counter() - began)
+        if tools is not None:
+            began = time.perf_counter()
+            subprocess.run([tools / "llama-quantize", source, theirs, "Q4_K_M", "2"], check=True, capture_output=True)
+            his.append(time.perf_counter() - began)
+    print(f"Q4_K_M: ours {mine} s, llama-quantize {his} s")
     return {
-        "quantize_s": round(seconds, 2), "speed_vs_llama_quantize": speed, "bytes_identical": identical,
+        "quantize_s": round(min(mine), 2),
+        "speed_vs_llama_quantize": round(min(his) / min(mine), 3) if his else None,
+        "bytes_identical": filecmp.cmp(ours, theirs, shallow=False) if his else None,
         "peak_memory_gb": round(peak, 3),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

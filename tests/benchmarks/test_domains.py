@@ -54,6 +54,15 @@ def test_lawbench_scores_are_the_published_ones(task, near):
         assert sum(scores) / len(scores) == pytest.approx(published[path.name.split(".jsonl")[0]], abs=near)
 
 
+def test_a_recited_article_is_scored_by_its_characters(tmp_path):
+    row = {"instruction": "背诵", "question": "第一条?", "answer": "答案:民法商法 ABCD"}
+    benchmark = lawbench.load_task("1-1", written(tmp_path, "1-1", row))
+    mark = benchmark.protocol("characters").mark
+    assert mark(benchmark.items[0], Generation("民法商法ABCD", "stop")).value == 1
+    assert mark(benchmark.items[0], Generation("x民y法zABCD", "stop")).value == pytest.approx(2 * 6 / (8 + 9))
+    assert mark(benchmark.items[0], Generation(" ", "stop")).outside
+
+
 def test_a_file_says_itself_whether_options_count_from_one(tmp_path):
     row = {"question": "Q?", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "subject_name": "S"}
     from_one = medmcqa.load(written(tmp_path, "medmcqa_dev", {**row, "cop": 1}, {**row, "cop": 4}))

@@ -50,7 +50,20 @@ def test_counts_both_ways(mmlu):
     assert len(mmlu.items) == 14042
     assert by["category"] == {"humanities": 4705, "social sciences": 3077, "STEM": 3018, "other": 3242}
     assert by["category_lm_eval"] == {"humanities": 4705, "social sciences": 3077, "STEM": 3153, "other": 3107}
-    assert by["subject"]["professional_law"] == 1534
+    sizes = by["subject"].most_common()
+    assert sizes[:3] == [("professional_law", 1534), ("moral_scenarios", 895), ("miscellaneous", 783)]
+    assert min(by["subject"].values()) == 100
+
+
+def test_gold_letters_by_category(mmlu):
+    keys = Counter((tag.value, item.targets[0]) for item in mmlu.items for tag in item.tags if tag.kind == "category")
+    told = {category: [keys[category, letter] for letter in "ABCD"] for category in {name for name, _ in keys}}
+    assert told == {
+        "STEM": [645, 719, 783, 871],
+        "other": [770, 869, 791, 812],
+        "social sciences": [668, 721, 732, 956],
+        "humanities": [1139, 1153, 1276, 1137],
+    }
 
 
 @pytest.mark.parametrize(("letter", "score"), [("A", 0.229454), ("B", 0.246546), ("C", 0.255092), ("D", 0.268908)])

@@ -12,6 +12,7 @@ import pytest
 from parity.benchmarks.custom import load
 from parity.cli.app import main
 from parity.core.items import Item
+from parity.core.outputs import Failure, FailureKind
 from parity.core.refs import ModelRef
 from parity.engines.open import open_engine
 from parity.errors import DataError, UsageError
@@ -106,6 +107,33 @@ def test_what_cannot_be_tested_says_why(tmp_path):
     assert "10 items" in found.options
     assert contamination_json(found)["options"] == found.options
     assert any("Not tested" in getattr(block, "text", "") for block in contamination_page(found, "m").blocks)
+
+
+def test_shards_that_do_not_fit_the_context_are_counted_and_left_out(tmp_path, monkeypatch):
+    """Whole shards, in every order; with fewer than two left there is no test."""
+    bench = benchmark(tmp_path)
+    protocol = bench.protocol(None)
+
+    def tries(limit):
+        engine = open_engine(ModelRef.parse("dummy:"))
+        answer = engine.answer
+
+        def limited(requests):
+            for request_id, output in answer(requests):
+                long = request_id.item.startswith("order") and int(request_id.item.split()[-1]) >= limit
+                yield request_id, Failure(FailureKind.CONTEXT_EXCEEDED, "too long") if long else output
+
+        monkeypatch.setattr(engine, "answer", limited, raising=False)
+        workspace = Workspace(tmp_path / f"w{limit}")
+        try:
+            return try_order(engine, bench, protocol, Trial(6, 8, 3), workspace, Terms(None))
+        finally:
+            workspace.close()
+
+    found, too_long = tries(4)
+    assert (found.shards, too_long) == (4, 2)
+    with pytest.raises(UsageError, match="1 of 6 runs of 8 items fit"):
+        tries(1)
 
 
 def trained(folder, bench, texts, steps):

@@ -107,6 +107,9 @@ def test_the_win_rate_averages_both_orders_and_ties(asked, capsys):
     assert found["consistent"] == 1
     assert found["gap"]["gap"] == pytest.approx(2 * wins / 40 - 1)
     assert found["gap"]["verdict"] in ("NON_INFERIOR", "SUPERIOR")
+    assert found["gap"]["look"]["number"] == 1
+    assert found["gap"]["look"]["question"].endswith("on mine, judged by replay:verdicts.csv")
+    assert found["gap"]["alpha"] == 0.025
 
 
 def test_no_verdict_in_one_order_is_a_missing_pair_and_no_loss(asked, capsys):
@@ -230,6 +233,14 @@ def labels(folder, truth):
     words = {0.0: "baseline", 0.5: "tie", 1.0: "candidate"}
     path.write_text("item,label\n" + "".join(f"q{at},{words[value]}\n" for at, value in enumerate(truth)))
     return path
+
+
+def test_draws_of_one_item_hang_together(asked, capsys):
+    for seed in (1, 2):
+        drawn = [f"dummy:seed={seed}", "-b", "open.toml", "--draws", "3", "--temperature", "1", "--json"]
+        assert main(["measure", *drawn]) == 0
+    found = judged(capsys, "--judge", "dummy:say=[[C]]")
+    assert (found["pairs"], found["gap"]["clusters"]) == (120, 40)
 
 
 def test_models_that_judge_themselves_are_named(asked, capsys):

@@ -57,6 +57,13 @@ def test_another_margin_is_the_same_look(ask, tmp_path, capsys):
     assert [(look["number"], look["margin"]) for look in question["looks"]] == [(1, 0.05), (1, 0.2)]
 
 
+def test_what_is_still_needed_is_told_at_the_next_look_s_alpha(ask, tmp_path, capsys):
+    first = ask("dummy:seed=1", against="dummy:seed=5")["gaps"][0]
+    alone = ask("dummy:seed=1", "--no-ledger", "--alpha", str(0.05 / 6), against="dummy:seed=5")["gaps"][0]
+    assert (first["verdict"], first["look"]["number"]) == ("INCONCLUSIVE", 1)
+    assert first["items_needed"] == alone["items_needed"] > 0
+
+
 def test_more_items_of_the_same_candidate_are_a_new_look(ask):
     assert ask("dummy:seed=1", "--max-items", "100")["gaps"][0]["look"]["number"] == 1
     assert ask("dummy:seed=1", "--max-items", "200")["gaps"][0]["look"]["number"] == 2

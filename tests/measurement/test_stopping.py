@@ -149,6 +149,11 @@ def test_an_earlier_run_spares_items_and_keeps_the_guarantee(bench, tmp_path):
     assert gap.interval.endswith("with a predictor")
     assert found.items == len(asked(log)) < plain.items / 1.5
     assert gap.low < gap.gap < gap.high
+    # A second run that knows nothing does not spoil the first for long.
+    noise = tuple(Marked(item, Score(float(at % 2))) for at, item in enumerate(early))
+    both = run(bench, tmp_path / "t", "dummy:seed=1", "dummy:seed=2", margin=0.05, forecasts=(noise, marks))
+    assert both.comparisons[0].gap.verdict is gap.verdict
+    assert both.items < plain.items
 
 
 def test_a_predictor_that_knows_nothing_claims_nothing_more():

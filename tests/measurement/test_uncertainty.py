@@ -1,16 +1,20 @@
 """`parity gap --budget`: marks, draws, clusters and a judge's labels become one account."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from parity.cli.app import main
+from parity.core.money import Cost, Price, Rates
 from parity.core.runs import Marked
 from parity.core.scores import Score
 from parity.errors import DataError
+from parity.measurement.recorded import _answer_usd
+from parity.measurement.records import Record
 from parity.measurement.uncertainty import Known, judge_errors, uncertainty
-from parity.stats.budget import CLUSTERS, DRAWS, ITEMS
+from parity.stats.budget import CLUSTERS, DRAWS, ITEMS, Prices
 
 
 def marks(scores, **tags):
@@ -66,6 +70,30 @@ def test_the_verb_draws_it_and_its_json_adds_up(tmp_path, monkeypatch, capsys):
     assert "The next dollar is best spent on more items" in shown
     errors = judge_errors(tmp_path / "labels.csv")
     assert (errors.sensitivity, errors.specificity) == (pytest.approx(0.9), pytest.approx(0.8))
+
+
+def test_runs_bring_the_price_of_their_answers():
+    """What a side's run cost, an answer, both sides together; a price that was said goes before."""
+
+    class Account:
+        def __init__(self, usd):
+            self.cost = None if usd is None else Cost(usd, price)
+
+    class Costs:
+        def __init__(self, **usd):
+            self.usd = usd
+
+        def account(self, run_id):
+            return Account(self.usd[run_id])
+
+    price = Price("openai:x", Rates(2.0, 8.0, 0.5))
+    sides = [Record(name, tuple(marks([[1], [0]])), SimpleNamespace(run_id=name)) for name in ("ours", "theirs")]
+    assert _answer_usd(Costs(ours=0.5, theirs=1.5), *sides) == pytest.approx(1.0)
+    assert _answer_usd(Costs(ours=None, theirs=1.5), *sides) is None
+    assert _answer_usd(Costs(ours=0.0, theirs=0.0), *sides) is None
+    assert _answer_usd(None, *sides) is None
+    assert Known().priced(2.0).prices.answer_usd == 2.0
+    assert Known(prices=Prices(answer_usd=3.0)).priced(2.0).prices.answer_usd == 3.0
 
 
 @pytest.mark.parametrize(

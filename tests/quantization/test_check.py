@@ -1,179 +1,140 @@
 """Ten planted faults, each found and named by its first failing hop; a faithful file has none."""
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from parity.quantization.check import check
+from parity.core.gaps import Verdict
+from parity.quantization.check import CheckSpec, check
+from parity.testing.gguf_faults import FAULTS, altered_folder, plant, random_adapter
 from quantization.conftest import TEXTS
 from quantization.making import to_gguf
 
 
-def altered(folder: Path, target: Path, tensors=None, **config) -> Path:
-    """A copy of a folder with other tensors or another configuration."""
-    shutil.copytree(folder, target)
-    if tensors:
-        held = load_file(target / "model.safetensors")
-        tensors(held)
-        save_file({name: value.contiguous() for name, value in held.items()}, target / "model.safetensors")
-    if config:
-        found = json.loads((target / "config.json").read_text())
-        (target / "config.json").write_text(json.dumps({**found, **config}))
-    return target
+def checked(base: Path, file: Path, **options):
+    return check(CheckSpec(base, file, TEXTS, **options))
 
 
-def first_of(base: Path, wrong: Path, tmp_path: Path, to: str = "F32", unmerged: Path | None = None) -> tuple[str, str]:
+def first_of(base: Path, wrong: Path, tmp_path: Path, to: str = "F32", **options) -> tuple[str, str, str]:
     file = to_gguf(wrong, tmp_path / "wrong.gguf", to).files[0]
-    found = check(base, file, TEXTS, unmerged).first
+    found = checked(base, file, **options).first
     assert found is not None
-    return found.hop, found.cause
+    return found.hop, found.aspect, found.cause
 
 
 @pytest.mark.parametrize(("name", "to"), [("qwen2", "F32"), ("mixtral", "Q8_0"), ("llama-3", "Q4_K_M")])
 def test_a_faithful_file_has_no_problem(name, to, family, tmp_path):
-    found = check(family(name), to_gguf(family(name), tmp_path / "right.gguf", to).files[0], TEXTS)
+    found = checked(family(name), to_gguf(family(name), tmp_path / "right.gguf", to).files[0])
     assert found.problems == ()
-    assert found.outputs is not None
-    assert found.outputs.positions > 20
-    if to == "F32":
-        assert found.outputs.logprob_error_max < 1e-4
-        assert (found.outputs.flips, found.outputs.greedy_equal) == (0, 1)
+    hops = {hop.name: hop for hop in found.hops}
+    assert list(hops) == (["gguf", "chat"] if to == "F32" else ["gguf", "quantized", "chat"])
+    exact = hops["gguf"]
+    assert exact.outputs.logprob_error_max < 1e-4
+    assert (exact.outputs.flips, exact.outputs.greedy_equal) == (0, 1)
+    assert exact.continued.equal == exact.continued.prompts == len(TEXTS)
+    if to != "F32":
+        assert 0 < hops["quantized"].outputs.kl_mean < 1
+    talks = found.conversations
+    assert talks.count == talks.equal > 5
+    assert talks.answers == talks.answers_equal > 5
+    assert not list(tmp_path.glob(".*.check"))
 
 
-def interleave(held):
-    for name in [name for name in held if name.endswith("q_proj.weight")]:
-        held[name] = (
-            held[name].reshape(-1, 2, held[name].shape[0] // 8, held[name].shape[1]).swapaxes(1, 2).flatten(0, 2)
-        )
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_named_where_it_happened(name, family, tmp_path):
+    planted = plant(name, family, tmp_path)
+    found = checked(planted.base, planted.file, adapter=planted.adapter).first
+    assert (found.hop, found.aspect, found.cause) == (planted.hop, planted.aspect, name)
 
 
-def test_wrong_permutation(family, tmp_path):
-    base = family("llama-2")
-    wrong = altered(base, tmp_path / "model", interleave)
-    assert first_of(base, wrong, tmp_path, "Q8_0") == ("tensors", "wrong permutation")
+def test_there_are_ten_faults():
+    assert len(FAULTS) == 10
 
 
-def test_lost_bias(family, tmp_path):
-    base = family("codellama")
+@pytest.fixture(scope="module")
+def adapted(family, tmp_path_factory):
+    """(base, adapter, both merged): an adapter that moves every query and value weight."""
+    from parity.models.merge import merge_adapter
 
-    def lose(held):
-        for name in [name for name in held if name.endswith(".bias")]:
-            del held[name]
-
-    wrong = altered(base, tmp_path / "model", lose, attention_bias=False)
-    assert first_of(base, wrong, tmp_path) == ("tensors", "lost bias")
-
-
-def test_swapped_experts(family, tmp_path):
-    base = family("mixtral")
-
-    def swap(held):
-        for name in [name for name in held if ".experts.0." in name]:
-            other = name.replace(".experts.0.", ".experts.1.")
-            held[name], held[other] = held[other], held[name]
-
-    assert first_of(base, altered(base, tmp_path / "model", swap), tmp_path, "Q8_0") == ("tensors", "swapped experts")
+    base, folder = family("qwen2"), tmp_path_factory.mktemp("adapted")
+    adapter = random_adapter(base, folder / "adapter")
+    return base, adapter, merge_adapter(base, adapter, folder / "merged").folder
 
 
-def test_wrong_rope_base(family, tmp_path):
-    base = family("llama-2")
-    config = json.loads((base / "config.json").read_text())
-    rope = {**config.get("rope_parameters", {"rope_type": "default"}), "rope_theta": 123456.0}
-    wrong = altered(base, tmp_path / "model", rope_parameters=rope, rope_theta=123456.0)
-    assert first_of(base, wrong, tmp_path) == ("configuration", "wrong rope base")
+def test_a_merge_that_did_nothing_is_lost_at_the_merge(adapted, tmp_path):
+    base, adapter, _ = adapted
+    found = first_of(base, base, tmp_path, adapter=adapter, merged=altered_folder(base, tmp_path / "merged"))
+    assert found == ("merged", "outputs", "stale adapter")
 
 
-def test_wrong_epsilon(family, tmp_path):
-    base = family("llama-2")
-    wrong = altered(base, tmp_path / "model", rms_norm_eps=0.01)
-    assert first_of(base, wrong, tmp_path) == ("configuration", "wrong epsilon")
+def test_a_wrong_merge_is_lost_at_the_merge(adapted, tmp_path):
+    base, adapter, merged = adapted
+
+    def spoil(held):
+        for name in [name for name in held if name.endswith("o_proj.weight")]:
+            held[name] = held[name] * -1
+
+    wrong = altered_folder(merged, tmp_path / "merged", spoil)
+    assert first_of(base, wrong, tmp_path, adapter=adapter, merged=wrong) == ("merged", "outputs", "wrong merge")
 
 
-def test_wrong_template(family, tmp_path):
-    base = family("llama-2")
-    wrong = altered(base, tmp_path / "model")
-    (wrong / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    assert first_of(base, wrong, tmp_path) == ("template", "wrong template")
+def test_a_right_merge_has_no_problem(adapted, tmp_path):
+    base, adapter, merged = adapted
+    found = checked(base, to_gguf(merged, tmp_path / "right.gguf", "Q4_K_M").files[0], adapter=adapter)
+    assert found.problems == ()
+    assert [hop.name for hop in found.hops] == ["merged", "gguf", "quantized", "chat"]
+    assert found.hops[0].outputs.kl_mean < 1e-6
 
 
-def edited(file: Path, target: Path, drop: tuple[str, ...] = (), add: tuple[tuple[str, object], ...] = ()) -> Path:
-    """A GGUF file with some entries of its head left out or added."""
-    from parity.models.ggml_types import BY_NAME
-    from parity.quantization.gguf_source import open_gguf
-    from parity.quantization.layout import entries, lay_out
-    from parity.quantization.writing import Importance, finish, write
-
-    model = open_gguf(file)
-
-    def fill(writer) -> None:
-        for method, value in add:
-            getattr(writer, method)(value)
-
-    metadata = {key: value for key, value in model.metadata.items() if key not in drop}
-    metadata |= {key: value for key, value in entries("llama", fill).items() if key != "general.architecture" and add}
-    layout = lay_out(metadata, [(tensor, BY_NAME[tensor.type]) for tensor in model.tensors])
-    write(layout, target, "edited", Importance({}), 1, lambda _: None)
-    if not target.exists():
-        finish(target)
-    return target
-
-
-def test_missing_eos(family, f32, tmp_path):
-    wrong = edited(f32("llama-2"), tmp_path / "wrong.gguf", ("tokenizer.ggml.eos_token_id",))
-    found = check(family("llama-2"), wrong, TEXTS).first
-    assert (found.hop, found.cause) == ("tokenizer", "missing EOS")
-
-
-def test_doubled_bos(family, f32, tmp_path):
-    wrong = edited(
-        f32("llama-2"), tmp_path / "wrong.gguf", ("tokenizer.ggml.add_bos_token",), (("add_add_bos_token", True),)
-    )
-    found = check(family("llama-2"), wrong, TEXTS).first
-    assert (found.hop, found.cause) == ("tokenizer", "doubled BOS")
-
-
-def test_truncated_vocabulary(family, tmp_path):
-    base = family("qwen3")
-    vocabulary = json.loads((base / "config.json").read_text())["vocab_size"]
-
-    def cut(held):
-        for name in [name for name in held if "embed_tokens" in name or "lm_head" in name]:
-            held[name] = held[name][: vocabulary - 64]
-
-    wrong = altered(base, tmp_path / "model", cut, vocab_size=vocabulary - 64)
-    tokenizer = json.loads((wrong / "tokenizer.json").read_text())
-    model = tokenizer["model"]
-    gone = {token for token, at in model["vocab"].items() if at >= vocabulary - 64}
-    model["vocab"] = {token: at for token, at in model["vocab"].items() if token not in gone}
-    model["merges"] = [
-        pair
-        for pair in model["merges"]
-        if not {*(pair if isinstance(pair, list) else pair.split()), "".join(pair).replace(" ", "")} & gone
-    ]
-    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] < vocabulary - 64]
-    (wrong / "tokenizer.json").write_text(json.dumps(tokenizer))
-    assert first_of(base, wrong, tmp_path) == ("tokenizer", "truncated vocabulary")
-
-
-def test_stale_adapter(family, tmp_path):
-    unmerged = family("qwen2")
-
-    def merge(held):
-        for name in [name for name in held if name.endswith("v_proj.weight")]:
-            rows, columns = held[name].shape
-            source = torch.Generator().manual_seed(1)
-            low = torch.randn(rows, 2, generator=source) @ torch.randn(2, columns, generator=source)
-            held[name] = held[name] + 0.05 * held[name].norm() / low.norm() * low
-
-    merged = altered(unmerged, tmp_path / "merged", merge)
-    for to in ("F32", "Q4_K_M"):
-        folder = tmp_path / to
+def test_a_fault_of_the_quantizer_is_not_blamed_on_the_conversion(family, f32, tmp_path):
+    wrong = altered_folder(family("llama-2"), tmp_path / "model", rms_norm_eps=0.01)
+    for exact, hop in ((f32("llama-2"), "quantized"), (to_gguf(wrong, tmp_path / "e.gguf", "F32").files[0], "gguf")):
+        folder = tmp_path / hop
         folder.mkdir()
-        assert first_of(merged, unmerged, folder, to, unmerged) == ("tensors", "stale adapter")
+        found = first_of(family("llama-2"), wrong, folder, "Q8_0", exact=exact)
+        assert found == (hop, "configuration", "wrong epsilon")
+
+
+def test_spoiled_values_of_a_quantized_file_are_lost_at_quantizing(family, tmp_path):
+    def spoil(held):
+        held["model.layers.0.mlp.down_proj.weight"] = torch.randn_like(held["model.layers.0.mlp.down_proj.weight"])
+
+    wrong = altered_folder(family("llama-2"), tmp_path / "model", spoil)
+    found = first_of(family("llama-2"), wrong, tmp_path, "Q8_0")
+    assert found == ("quantized", "tensors", "more lost than the type loses")
+
+
+def test_a_template_that_writes_a_bos_beside_the_tokenizers(family, tmp_path):
+    """Served by llama.cpp such a file reads two; here the template's is the only one."""
+    base = altered_folder(family("llama-2"), tmp_path / "base")
+    (base / "chat_template.jinja").write_text("{{ bos_token + ' ' }}{{ messages[-1].content }}")
+    found = checked(base, to_gguf(base, tmp_path / "right.gguf", "F32").files[0])
+    assert all(problem.hop == "chat" for problem in found.problems)
+    assert found.conversations.answers == found.conversations.answers_equal
+
+
+def test_the_gap_on_a_task_is_a_fault_only_when_it_is_proved(family, f32):
+    from parity.measurement.comparison import compare
+    from parity.measurement.pairing import Pairs
+    from parity.stats.paired import PairedCounts
+
+    base, file = family("qwen2"), f32("qwen2")
+    asked = []
+
+    def task_with(lost):
+        def task(before, after):
+            asked.append((str(before), str(after)))
+            return "made up", compare(Pairs(PairedCounts(200, 200 - lost, 0, lost)), 0.05)
+
+        return task
+
+    worse = checked(base, file, task=task_with(60))
+    assert worse.task.gap.verdict is Verdict.INFERIOR
+    assert (worse.first.hop, worse.first.aspect) == ("chat", "task")
+    assert "95 % interval" in worse.first.seen
+    assert checked(base, file, task=task_with(0)).problems == ()
+    assert asked[0] == (str(base), f"gguf:{file}")
 
 
 def test_a_model_whose_context_is_shorter_than_a_pass_writes(family, f32):

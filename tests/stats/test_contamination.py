@@ -37,6 +37,16 @@ def test_a_model_that_never_saw_the_order_is_rarely_caught(shards):
     assert 0 < caught <= most(count) or shards == 2
 
 
+def test_runs_of_two_items_have_two_orders_and_are_caught_no_oftener():
+    """Drawn orders repeat each other and the published one; ties count against it."""
+    chance, count, caught = np.random.default_rng(9), 1_500, 0
+    for _ in range(count):
+        value_S2 = chance.normal(size=(6, 2))
+        drawn_SP = np.take_along_axis(value_S2, chance.integers(0, 2, (6, 5)), axis=1)
+        caught += order_test(value_S2[:, 0], drawn_SP).p < 0.05
+    assert caught <= most(count)
+
+
 def test_a_small_head_start_in_many_shards_is_enough():
     chance = np.random.default_rng(3)
     value = chance.normal(0, 1, (40, 11))

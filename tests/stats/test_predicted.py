@@ -70,6 +70,20 @@ def test_a_true_null_is_rarely_rejected_whatever_was_predicted(size, flips, kept
     assert wrong <= 0.05 * count + 3.1 * (0.05 * 0.95 * count) ** 0.5
 
 
+def test_a_true_null_is_rarely_rejected_when_several_runs_are_learned_from():
+    """Runs of other models, fitted anew as items come in; graded by how hard an item is."""
+    chance, size, count, wrong = np.random.default_rng(6), 250, 400, 0
+    ease = chance.normal(0.5, 1.5, size)
+    right = chance.random((size, 5)) < 1 / (1 + np.exp(-ease[:, None]))
+    earlier, incumbent, candidate = right[:, :3].astype(float), right[:, 3].astype(float), right[:, 4].astype(float)
+    for _ in range(count):
+        order = chance.permutation(size)
+        seen = learned(candidate[order], earlier[order], incumbent[order])
+        difference_I = (candidate - incumbent)[order]
+        wrong += predicted_evidence(difference_I, seen, difference_I.mean()) >= np.log(20)
+    assert wrong <= 0.05 * count + 3.1 * (0.05 * 0.95 * count) ** 0.5
+
+
 def test_when_all_is_seen_the_gap_is_known_and_before_that_covered():
     difference_I, prediction_I, incumbent_I = population(230, 0.2, 0.03, 0.8)
     order = np.random.default_rng(2).permutation(230)

@@ -4,15 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, norm
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import proportion_confint
 
 from parity.stats.intervals import clopper_pearson, wilson
 from parity.stats.newcombe import newcombe_interval
 from parity.stats.noninferiority import p_value
-from parity.stats.paired import PairedCounts, mcnemar_exact, tango_interval
+from parity.stats.paired import PairedCounts, mcnemar_exact, tango_interval, tango_statistic
 from parity.stats.posterior import chance_above
 from parity.stats.power import items_for_verdict, units_for_verdict
+from parity.stats.predicted import ppi_interval
 
 
 def counts(b, c, n=None):
@@ -57,6 +61,22 @@ def test_tango(b, c, n, low, high):
     assert interval.method == "Tango score"
 
 
+@pytest.mark.parametrize(("b", "c", "n"), [(10, 2, 100), (9, 16, 164), (60, 84, 14042), (0, 0, 50)])
+@pytest.mark.parametrize("d", [-0.1, -0.02, 0.0, 0.05])
+def test_tangos_statistic_is_that_of_the_likelihood_maximised_by_scipy(b, c, n, d):
+    """No package at hand has the interval: the constrained likelihood of eq. (12) is maximised numerically instead."""
+
+    def loss(q):
+        counted = ((b, q + d), (c, q), (n - b - c, 1 - 2 * q - d))
+        return -sum(count * np.log(max(share, 1e-300)) for count, share in counted if count)
+
+    low, high = max(0.0, -d), (1 - d) / 2
+    q = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-13}).x
+    variance = n * (2 * q + d * (1 - d))
+    if variance > 1e-6:
+        assert tango_statistic(counts(b, c, n), d) == pytest.approx((b - c - n * d) / variance**0.5, abs=2e-4, rel=2e-4)
+
+
 @pytest.mark.parametrize(
     ("k", "n", "low", "high"),
     [
@@ -72,6 +92,7 @@ def test_wilson(k, n, low, high):
     assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
     reference = binomtest(k, n).proportion_ci(method="wilson")
     assert (interval.low, interval.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+    assert (interval.low, interval.high) == pytest.approx(proportion_confint(k, n, method="wilson"), abs=1e-12)
 
 
 @pytest.mark.parametrize(("k", "n"), [(17, 20), (0, 7), (7, 7), (1, 1000), (11117, 14042)])
@@ -79,6 +100,8 @@ def test_clopper_pearson(k, n):
     interval = clopper_pearson(k, n)
     reference = binomtest(k, n).proportion_ci(method="exact")
     assert (interval.low, interval.high) == pytest.approx((reference.low, reference.high), abs=1e-10)
+    if 0 < k < n:
+        assert (interval.low, interval.high) == pytest.approx(proportion_confint(k, n, method="beta"), abs=1e-10)
 
 
 def test_clopper_pearson_printed():
@@ -134,6 +157,22 @@ def test_millers_power_calculation():
     unrounded = (norm.ppf(0.975) + norm.ppf(0.8)) ** 2 / 9 / 0.03**2
     assert unrounded == pytest.approx(968.998, abs=1e-3)
     assert units_for_verdict(1 / 9, 0.0, 0.03, alpha=0.025) == 969
+    # One sample of differences with standard deviation 1/3: an effect of .09.
+    told = NormalIndPower().solve_power(0.03 / (1 / 3), alpha=0.05, power=0.8, ratio=0)
+    assert told == pytest.approx(unrounded, rel=1e-4)
+
+
+@pytest.mark.parametrize(("rho", "gain"), [(0.5, 1.33), (0.7, 1.96), (0.8, 2.78), (0.9, 5.26), (0.95, 10.26)])
+def test_ppi_spares_what_correlation_promises(rho, gain):
+    """The notes' table 1 / (1 - rho^2), as the ratio of squared widths on normal differences."""
+    chance, n = np.random.default_rng(2), 20_000
+    prediction = chance.normal(0, 0.1, n * 50)
+    difference = rho * prediction[:n] + math.sqrt(1 - rho**2) * chance.normal(0, 0.1, n)
+    told = ppi_interval(difference, prediction)
+    plain = 2 * 1.96 * difference.std() / n**0.5
+    measured = (plain / (told.high - told.low)) ** 2
+    # Of the predictions' own spread 1 / 50 is left: the population is 50 times the sample, and its mean is known.
+    assert measured * (1 - 1 / 50) == pytest.approx(gain, rel=0.04)
 
 
 def test_the_p_value_and_the_bound_tell_the_same():

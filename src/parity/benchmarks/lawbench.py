@@ -2,8 +2,9 @@
 
 Tasks that the authors score by options: 3-6, a letter; by F1 over what is named: 2-3, kinds of marital dispute, and
 3-3, charges, whose options are all that occur among the answers; and by overlap of characters: 2-6, entities by type.
-All but the first are graded. 1-1 is scored by overlap of words, which needs their splitter of Chinese words, and no
-recorded answer is there to hold a score against: it is not offered.
+1-1, an article of law recited, they score by overlap of words, which needs their splitter of Chinese words, and no
+recorded answer is there to hold a score against: it has a protocol of another name, `characters`. All but the first are
+graded.
 """
 
 import re
@@ -21,7 +22,13 @@ from parity.core.prompts import Sampling, TextPrompt
 from parity.core.scores import Mark, Score
 
 # Task: what its answers begin with, and what stands between several.
-TASKS = {"3-6": ("正确答案:", ""), "2-3": ("类别:", "、"), "3-3": ("罪名:", ";"), "2-6": ("", ";")}
+TASKS = {
+    "3-6": ("正确答案:", ""),
+    "2-3": ("类别:", "、"),
+    "3-3": ("罪名:", ";"),
+    "2-6": ("", ";"),
+    "1-1": ("答案:", ""),
+}
 # The types of entity of 2-6, and what an answer says where there is none.
 ENTITIES = (
     "犯罪嫌疑人",
@@ -44,10 +51,12 @@ def load_task(task: str, folder: Path | None, _: tuple[str, ...] = ()) -> Benchm
     source = Source((task,), get_it="The authors' repository has it in data/zero_shot/.")
     items = read_all(rows_of(source, folder, f"LawBench {task}"), partial(_item, task), f"lawbench-{task}")
     occurring = tuple(sorted({target for item in items for target in item.targets}))
-    options = {"3-6": _LETTERS, "2-6": ENTITIES}.get(task, occurring)
-    read = {"3-6": _read_letter, "2-6": _read_entities}.get(task, partial(_read_named, options))
-    protocol = Protocol("zero-shot", f"1/{digest(options)[:8]}", _prompt, sampling=Sampling(1024), read=read)
-    return Benchmark(f"lawbench-{task}", version_of(items), tuple(items), {"zero-shot": protocol}, "zero-shot")
+    options = {"3-6": _LETTERS, "2-6": ENTITIES, "1-1": ()}.get(task, occurring)
+    reads = {"3-6": _read_letter, "2-6": _read_entities, "1-1": _read_recited}
+    read = reads.get(task, partial(_read_named, options))
+    name = "characters" if task == "1-1" else "zero-shot"
+    protocol = Protocol(name, f"1/{digest(options)[:8]}", _prompt, sampling=Sampling(1024), read=read)
+    return Benchmark(f"lawbench-{task}", version_of(items), tuple(items), {name: protocol}, name)
 
 
 def letter_score(text: str, target: str) -> Score:
@@ -78,6 +87,26 @@ def entity_score(text: str, targets: Sequence[str]) -> Score:
     return Score(value, ";".join(f"{kind}:{found}" for kind, found in named.items())[:200], outside=not named)
 
 
+def recited_score(text: str, target: str) -> Score:
+    """F1 of the longest common subsequence of characters (ROUGE-L without words), white space left out."""
+    one, other = ("".join(side.split()) for side in (target, text))
+    common = _common(one, other)
+    value = 2 * common / (len(one) + len(other)) if common else 0.0
+    return Score(value, text.strip()[:80], outside=not other)
+
+
+def _common(one: str, other: str) -> int:
+    """Length of the longest common subsequence, a row of the table in the bits of one number (Hyyro 2004)."""
+    places: dict[str, int] = {}
+    for at, sign in enumerate(one):
+        places[sign] = places.get(sign, 0) | 1 << at
+    full = row = (1 << len(one)) - 1
+    for sign in other:
+        met = row & places.get(sign, 0)
+        row = ((row + met) | (row - met)) & full
+    return len(one) - row.bit_count()
+
+
 def _entities(text: str) -> dict[str, str]:
     found = {}
     for kind in ENTITIES:
@@ -103,7 +132,7 @@ def _item(task: str, at: int, row: Row) -> Item:
     answer = str(row["answer"])
     if task != "2-6":  # entities are compared by their characters, whatever they end with
         answer = answer.replace("：", ":").removeprefix(prefix).strip().rstrip("。")
-    targets = tuple(answer.split(between)) if between else (answer[:1],)
+    targets = tuple(answer.split(between)) if between else (answer if task == "1-1" else answer[:1],)
     return Item(
         f"lawbench_{task}/{at}", f"{row['instruction']}\n{row['question']}", targets, (), (Tag("subject", task),)
     )
@@ -125,5 +154,9 @@ def _read_entities(text: str, item: Item) -> Mark:
     return entity_score(text, item.targets)
 
 
+def _read_recited(text: str, item: Item) -> Mark:
+    return recited_score(text, item.targets[0])
+
+
 load_letters, load_charges, load_disputes = (partial(load_task, task) for task in ("3-6", "3-3", "2-3"))
-load_entities = partial(load_task, "2-6")
+load_entities, load_recited = (partial(load_task, task) for task in ("2-6", "1-1"))

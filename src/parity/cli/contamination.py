@@ -40,7 +40,7 @@ class ContaminationSpec:
     shards
         Runs of items whose published order is held against random ones.
     shard_items
-        Items in each run; all together must fit the model's context.
+        Items in each run; runs that do not fit the model's context are left out.
     orders
         Random orders of each run.
     alpha
@@ -107,20 +107,26 @@ def contamination(
 
 def _tested(spec: ContaminationSpec, benchmark: "Benchmark", workspace: Path, *, quiet: bool) -> "Contamination":
     """Both tests of the model, if there is one."""
+    from datetime import UTC, datetime
+
     from parity.cli.progress import showing
     from parity.core.refs import ModelRef
     from parity.engines.open import open_engine
-    from parity.measurement.accounting import Terms
+    from parity.measurement.accounting import Terms, price_of
     from parity.measurement.contamination import Contamination, Trial, try_model
+    from parity.pricing.own import open_book
+    from parity.reporting.accounts import say_forecast
     from parity.store import Workspace
 
     if spec.model is None:
         return Contamination(benchmark.name, len(benchmark.items), spec.alpha)
     trial = Trial(spec.shards, spec.shard_items, spec.orders, spec.max_items, spec.alpha)
-    engine, opened = open_engine(ModelRef.parse(spec.model), spec.engine), Workspace(workspace)
+    ref = ModelRef.parse(spec.model)
+    price = price_of(ref, open_book(workspace, None), datetime.now(UTC).date(), needed=False)
+    engine, opened = open_engine(ref, spec.engine), Workspace(workspace)
     try:
         with showing(enabled=not quiet) as progress, opened.lock(engine.identity.digest[:16]):
-            terms = Terms(None, on_progress=progress)
+            terms = Terms(price, on_progress=progress, on_forecast=say_forecast)
             protocol = benchmark.protocol(spec.protocol)
             return try_model(engine, benchmark, protocol, trial, opened, terms)
     finally:

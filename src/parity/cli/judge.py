@@ -68,6 +68,28 @@ class Spending:
     prices: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claiming:
+    """What is claimed, and how the verdict is kept.
+
+    Parameters
+    ----------
+    margin
+        How many more losses than wins you tolerate, as a share of all pairs. Without it there is no verdict.
+    alpha
+        One-sided chance of a false claim, over all looks at the question.
+    question
+        The question the verdict is entered under in the ledger (see docs/ledger.md).
+    no_ledger
+        Do not enter the verdict in the ledger: --alpha is then this look's alone, and the page says so.
+    """
+
+    margin: float | None = None
+    alpha: float = 0.05
+    question: str | None = None
+    no_ledger: Annotated[bool, Parameter(negative="")] = False
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Judging:
@@ -89,10 +111,8 @@ class Judging:
         Only items with this tag, as it was measured. May be repeated.
     human
         A table of people's labels (pair, and label: candidate, baseline or tie) to hold the judge against.
-    margin
-        How many more losses than wins you tolerate, as a share of all pairs. Without it there is no verdict.
-    alpha
-        One-sided chance of a false claim.
+    claim
+        What is claimed.
     asking
         What the judge is asked.
     spending
@@ -109,8 +129,7 @@ class Judging:
     data: Path | None = None
     only: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     human: Path | None = None
-    margin: float | None = None
-    alpha: float = 0.05
+    claim: Annotated[Claiming, Parameter(name="*")] = field(default_factory=Claiming)
     asking: Annotated[JudgeAsking, Parameter(name="*")] = field(default_factory=JudgeAsking)
     spending: Annotated[Spending, Parameter(name="*")] = field(default_factory=Spending)
     engine: Annotated[EngineOptions, Parameter(name="*")] = field(default_factory=EngineOptions)
@@ -170,22 +189,24 @@ def judge(
 def _plan(spec: Judging, workspace: Path) -> "JudgeSpec":
     """What the command line says, in the words of the verb."""
     from parity.core.refs import ModelRef
+    from parity.measurement.asking import Asking
     from parity.measurement.judging import JudgeSpec
     from parity.pricing.own import open_book
     from parity.runs.runner import Budget
 
+    budget = Budget(tokens=spec.spending.max_tokens, usd=spec.spending.max_usd)
+    book = open_book(workspace, spec.spending.prices)
     return JudgeSpec(
         spec.candidate,
         spec.baseline,
         ModelRef.parse(spec.judge),
         _style(spec.asking),
         spec.asking.reference,
-        spec.asking.template,
-        spec.asking.max_pairs,
-        spec.margin,
-        spec.alpha,
-        Budget(tokens=spec.spending.max_tokens, usd=spec.spending.max_usd),
-        open_book(workspace, spec.spending.prices),
+        spec.claim.margin,
+        spec.claim.alpha,
+        not spec.claim.no_ledger,
+        spec.claim.question,
+        Asking(template=spec.asking.template, max_items=spec.asking.max_pairs, budget=budget, book=book),
         spec.engine,
     )
 
@@ -224,10 +245,10 @@ def _check(spec: Judging) -> None:
     graded = asking.style in ("rubric", "mt-bench-single")
     rules = (
         (
-            spec.margin is not None and not 0 < spec.margin < 1,
-            f"--margin {spec.margin or 0:g} is not a fraction between 0 and 1 (two points are 0.02)",
+            spec.claim.margin is not None and not 0 < spec.claim.margin < 1,
+            f"--margin {spec.claim.margin or 0:g} is not a fraction between 0 and 1 (two points are 0.02)",
         ),
-        (not 0 < spec.alpha < 0.5, f"--alpha {spec.alpha:g} is not between 0 and 0.5"),
+        (not 0 < spec.claim.alpha < 0.5, f"--alpha {spec.claim.alpha:g} is not between 0 and 0.5"),
         (asking.max_pairs is not None and asking.max_pairs < 1, f"--max-pairs {asking.max_pairs} is not at least 1"),
         (
             theirs and asking.prompts is None,

@@ -25,7 +25,7 @@ class Uncertainty:
     judge_labels
         A table of judged,label (0 or 1): how the judge that marked both models errs against people.
     answer_usd
-        Dollars for one answer of both models to one item.
+        Dollars for one answer of both models to one item; of two runs, what theirs cost, if not given.
     label_usd
         Dollars for one label, or one gold answer put right, by a person.
     """

@@ -16,13 +16,13 @@ import numpy as np
 from parity.benchmarks.base import Benchmark, Protocol
 from parity.core.fingerprints import Fingerprints
 from parity.core.items import Item
-from parity.core.outputs import Failure, Loglikelihoods, Output
+from parity.core.outputs import Failure, FailureKind, Loglikelihoods, Output
 from parity.core.prompts import Loglikelihood, Request, RequestId, TextPrompt
 from parity.core.scores import Score
 from parity.engines.base import Engine
 from parity.errors import DataError, EngineError, UsageError
 from parity.files.tables import read_table
-from parity.measurement.accounting import Terms
+from parity.measurement.accounting import Terms, tell_forecast
 from parity.runs.plan import place
 from parity.runs.runner import ask
 from parity.stats.contamination import LEAST_ITEMS, LEAST_SHARDS, OrderTest, ShuffleTest, order_test, shuffle_test
@@ -78,7 +78,10 @@ def clean_items(path: Path) -> dict[str, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """What was looked for and found; a text says why a test was not run, None that nobody asked for it."""
+    """What was looked for and found; a text says why a test was not run, None that nobody asked for it.
+
+    `too_long`: shards that did not fit the context and were left out, whatever their order.
+    """
 
     benchmark: str
     items: int
@@ -86,6 +89,7 @@ class Contamination:
     overlap: Overlap | None = None
     order: OrderTest | str | None = None
     options: ShuffleTest | str | None = None
+    too_long: int = 0
 
     @property
     def caught(self) -> bool:
@@ -110,11 +114,13 @@ class Trial:
 
 def try_order(
     engine: Engine, benchmark: Benchmark, protocol: Protocol, trial: Trial, workspace: Workspace, terms: Terms
-) -> OrderTest:
+) -> tuple[OrderTest, int]:
     """Ask how likely runs of items with their answers are, in the benchmark's own order and in shuffled ones.
 
+    Returns the test and how many shards did not fit the context.
+
     Raises:
-        UsageError: the model tells no log-likelihoods, the benchmark has too few items, or a shard does not fit the
+        UsageError: the model tells no log-likelihoods, the benchmark has too few items, or too few shards fit the
             context.
         EngineError: an order could not be scored.
     """
@@ -137,12 +143,20 @@ def try_order(
         texts = [_told(protocol, item) for item in items[begin : begin + trial.items]]
         chance = np.random.default_rng(at)
         for order in range(trial.orders + 1):
-            placed = texts if not order else [texts[index] for index in _another_order(len(texts), chance)]
+            # Any order may be drawn, the published one too: a tie counts against it, and so its p stays exact.
+            placed = [texts[index] for index in chance.permutation(len(texts))] if order else texts
             text = "\n\n" + "\n\n".join(placed)
             requests.append(Loglikelihood(RequestId(f"order of shard {at}", order), TextPrompt(_BEFORE), (text,)))
     outputs = _asked(engine, requests, workspace, terms)
-    value_SP = np.array([_likelihood(outputs[request.id], trial) for request in requests]).reshape(count, -1)
-    return order_test(value_SP[:, 0], value_SP[:, 1:])
+    value_SP = np.array([_likelihood(outputs[request.id]) for request in requests]).reshape(count, -1)
+    # A shard is as long in one order as in another: leaving out the long ones favours none.
+    value_SP = value_SP[~np.isnan(value_SP).any(axis=1)]
+    if len(value_SP) < LEAST_SHARDS:
+        raise UsageError(
+            f"{len(value_SP)} of {count} runs of {trial.items} items fit the context of {engine.model}.",
+            "Take fewer items a shard.",
+        )
+    return order_test(value_SP[:, 0], value_SP[:, 1:]), count - len(value_SP)
 
 
 def try_model(
@@ -156,8 +170,9 @@ def try_model(
     """
     order: OrderTest | str
     options: ShuffleTest | str
+    too_long = 0
     try:
-        order = try_order(engine, benchmark, protocol, trial, workspace, terms)
+        order, too_long = try_order(engine, benchmark, protocol, trial, workspace, terms)
     except UsageError as reason:
         order = reason.what
     try:
@@ -166,14 +181,7 @@ def try_model(
         options = reason.what
     if isinstance(order, str) and isinstance(options, str):
         raise UsageError(f"No test of the model can be made. {order} {options}", "Name another model or benchmark.")
-    return Contamination(benchmark.name, len(benchmark.items), trial.alpha, None, order, options)
-
-
-def _another_order(size: int, chance: np.random.Generator) -> list[int]:
-    while True:
-        order = [int(index) for index in chance.permutation(size)]
-        if order != sorted(order):
-            return order
+    return Contamination(benchmark.name, len(benchmark.items), trial.alpha, None, order, options, too_long)
 
 
 def _told(protocol: Protocol, item: Item) -> str:
@@ -184,11 +192,14 @@ def _told(protocol: Protocol, item: Item) -> str:
     return f"{question} {(right or list(item.targets))[0].strip()}"
 
 
-def _likelihood(output: Output, trial: Trial) -> float:
+def _likelihood(output: Output) -> float:
+    """NaN where it did not fit the context."""
     if isinstance(output, Loglikelihoods):
         return output.values[0]
+    if isinstance(output, Failure) and output.kind is FailureKind.CONTEXT_EXCEEDED:
+        return float("nan")
     what = output.message if isinstance(output, Failure) else "no log-likelihood"
-    raise UsageError(f"A run of {trial.items} items could not be scored: {what}", "Take fewer items a shard.")
+    raise EngineError(f"A run of items could not be scored: {what}", "See whether the model answers: parity measure.")
 
 
 def try_options(
@@ -200,6 +211,11 @@ def try_options(
         UsageError: fewer than 30 items whose options can be moved, or options that do not stand in the prompt.
         EngineError: too few answers could be marked.
     """
+    if protocol.kind not in engine.capabilities.kinds:
+        raise UsageError(
+            f"{engine.model} cannot be asked by {protocol.name!r}, which takes {protocol.kind}.",
+            "Name another protocol, with --protocol.",
+        )
     items = sorted(filter(_movable, benchmark.items), key=lambda item: place(RequestId(item.id)))[: trial.max_items]
     moved = moved_options(items)
     if len(items) < LEAST_ITEMS:
@@ -255,6 +271,8 @@ def _with_right_at(item: Item, place_of_right: int, chance: np.random.Generator)
 
 
 def _asked(engine: Engine, requests: list[Request], workspace: Workspace, terms: Terms) -> dict[RequestId, Output]:
+    tell_forecast(engine, requests, workspace, terms)
+
     def progress(done: int, total: int) -> None:
         if terms.on_progress:
             terms.on_progress(engine.model.short, done, total)

@@ -5,7 +5,8 @@ between the candidate's wins and the baseline's (between their grades, when grad
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -24,18 +25,19 @@ from parity.measurement.accounting import Forecast
 from parity.measurement.answered import Answered, answered
 from parity.measurement.asking import Asking, Progress
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
+from parity.measurement.drift import held_against
 from parity.measurement.judged import Judged, judged
+from parity.measurement.ledger import Asked, Claim, Purse, at_next_look
 from parity.measurement.measure import MeasureSpec, measure
 from parity.measurement.people import Checked, People, Seen, check
-from parity.measurement.results import Measured, Template
-from parity.pricing.book import PriceBook, shipped
+from parity.measurement.results import Measured
 from parity.runs.plan import place
-from parity.runs.runner import Budget
 from parity.stats.bounded import share_interval
 from parity.stats.intervals import Interval
 from parity.stats.judges import LongerWins, longer_wins
 from parity.stats.length_control import NEUTRAL, LengthControl, length_control
 from parity.store import Workspace
+from parity.store.ledger import LookRecord
 
 # Fewer pairs than this say nothing of the weight of length.
 FEWEST_PAIRS = 30
@@ -44,19 +46,21 @@ _NOT_JUDGED = Unscored(UnscoredReason.FAILED, "not judged in both orders")
 
 @dataclass(frozen=True, slots=True)
 class JudgeSpec:
-    """Whose answers (runs of the workspace) are judged, by whom and how, and what counts as parity."""
+    """Whose answers (runs of the workspace) are judged, by whom and how, and what counts as parity.
+
+    `asking.max_items` is the most pairs; `ledger` and `question` are as when measuring.
+    """
 
     candidate: str
     baseline: str
     judge: ModelRef
     style: Style
     reference: bool = False
-    template: Template = "chat"
-    max_pairs: int | None = None
     margin: float | None = None
     alpha: float = 0.05
-    budget: Budget = field(default_factory=Budget)
-    book: PriceBook = field(default_factory=lambda: PriceBook(shipped()))
+    ledger: bool = True
+    question: str | None = None
+    asking: Asking = field(default_factory=lambda: Asking(template="chat"))
     options: EngineOptions = field(default_factory=EngineOptions)
 
 
@@ -103,17 +107,21 @@ def judge(
         Unscorable: no verdict can be read from anything the judge wrote.
     """
     found = answered(workspace, spec.candidate, spec.baseline, benchmark, spec.reference)
-    pairs, equal = _chosen(found, spec.max_pairs)
+    pairs, equal = _chosen(found, spec.asking.max_items)
     run = _asked(spec, benchmark, pairs, workspace, on_progress, on_forecast) if pairs else None
     verdicts = judged(run.marks) if run and not spec.style.graded else None
     ours, theirs = _marks(pairs, equal, found.unanswered, run, verdicts)
     preferred = None if spec.style.graded else [score for score in scores_of(ours).values() if score is not None]
     seen = _seen(pairs, verdicts)
+    look = _look(spec, workspace, benchmark, found, [*pairs, *equal], run)
+    alpha = look.alpha if look else spec.alpha
+    gap = at_next_look(gap_of(ours, theirs, spec.margin, alpha), look, partial(gap_of, ours, theirs, spec.margin))
+    gap = held_against(gap, workspace, found.baseline)
     checked = None
     if people is not None:
         if spec.style.graded:
             raise DataError("Labels say which answer is better; grades do not.", "Judge pairwise: --style pairwise.")
-        checked = check(people, seen, len(equal), spec.margin, spec.alpha)
+        checked = check(people, seen, len(equal), spec.margin, alpha)
     return Judgement(
         spec,
         benchmark.name,
@@ -124,8 +132,8 @@ def judge(
         len(pairs),
         len(equal),
         len(found.unanswered),
-        gap_of(ours, theirs, spec.margin, spec.alpha),
-        slice_gaps(ours, theirs, spec.alpha),
+        Purse(workspace).conclude(gap, look) if look else gap,
+        slice_gaps(ours, theirs, alpha),
         sum(preferred) / len(preferred) if preferred else None,
         share_interval(preferred) if preferred else None,
         verdicts,
@@ -159,9 +167,25 @@ def _asked(
         if spec.style.graded
         else pairwise_benchmark(name, pairs, benchmark.groupings, (spec.style,))
     )
-    asking = Asking(template=spec.template, budget=spec.budget, book=spec.book)
-    asked = MeasureSpec((spec.judge,), asking=asking, options=spec.options)
+    asked = MeasureSpec((spec.judge,), asking=replace(spec.asking, max_items=None), options=spec.options)
     return measure(asked, prompts, workspace, on_progress, on_forecast).measured[0]
+
+
+def _look(
+    spec: JudgeSpec,
+    workspace: Workspace,
+    benchmark: Benchmark,
+    found: Answered,
+    pairs: Sequence[Pair],
+    run: Measured | None,
+) -> LookRecord | None:
+    """The look at these pairs as this judge sees them; None without a margin or a ledger."""
+    if not spec.ledger or spec.margin is None:
+        return None
+    asked = Asked(found.candidate.model, found.baseline.model, f"{benchmark.name}, judged by {spec.judge}")
+    ids = (found.candidate.run_id, found.baseline.run_id, run.run_id if run else "all equal")
+    basis = (*ids, *sorted(pair.name for pair in pairs))
+    return Purse(workspace, spec.question).enter(asked, basis, Claim(spec.margin, spec.alpha))
 
 
 def _marks(

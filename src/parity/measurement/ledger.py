@@ -7,11 +7,11 @@ Margins share a look: the bounds at one alpha answer them all.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from parity.core.digests import digest
-from parity.core.gaps import Gap, Look
+from parity.core.gaps import Gap, Look, Verdict
 from parity.core.refs import ModelRef
 from parity.stats.spending import share
 from parity.store import Workspace
@@ -66,6 +66,16 @@ def stream_of(workspace: Workspace, runs: tuple[str, str]) -> LookRecord | None:
     """The look that stopped these two runs when its verdict was in; None where they were asked to their end."""
     found = [look for look in Ledger(workspace).looks() if look.runs == " ".join(runs) and look.anytime]
     return found[-1] if found else None
+
+
+def at_next_look(found: Gap, look: LookRecord | None, again: Callable[[float], Gap]) -> Gap:
+    """An INCONCLUSIVE gap with the items it would take at the next look, which has less alpha; `again` judges at one.
+
+    A verdict that may be stopped at any time goes on at the alpha it has.
+    """
+    if look is None or look.anytime or found.verdict is not Verdict.INCONCLUSIVE:
+        return found
+    return replace(found, items_needed=again(look.total * share(look.number + 1)).items_needed)
 
 
 def look_of(found: Gap, look: LookRecord) -> Gap:

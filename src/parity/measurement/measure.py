@@ -19,7 +19,7 @@ from parity.measurement.asking import Asking, Progress, Questions, chosen, measu
 from parity.measurement.comparison import gap_of, scores_of, slice_gaps
 from parity.measurement.differing import differing
 from parity.measurement.drift import held_against
-from parity.measurement.ledger import Asked, Claim, Purse
+from parity.measurement.ledger import Asked, Claim, Purse, at_next_look
 from parity.measurement.refusals import check_drawing, check_kinds, check_marked, check_template
 from parity.measurement.results import Comparison, Measured, Measurement
 from parity.measurement.stopping import (
@@ -232,6 +232,10 @@ def _gap(
         if spec.ledger and spec.margin is not None:
             asked = Asked(str(ours.model), str(theirs.model), benchmark)
             look = purse.enter(asked, (ours.run_id, theirs.run_id), Claim(spec.margin, spec.alpha))
-        found = gap_of(ours.marks, theirs.marks, spec.margin, look.alpha if look else spec.alpha)
+
+        def judged(alpha: float) -> Gap:
+            return gap_of(ours.marks, theirs.marks, spec.margin, alpha)
+
+        found = at_next_look(judged(look.alpha if look else spec.alpha), look, judged)
     found = held_against(found, workspace, workspace.run(theirs.run_id))
     return purse.conclude(found, look, (ours.run_id, theirs.run_id)) if look else found

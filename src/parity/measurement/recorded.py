@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from parity.core.digests import digest
 from parity.core.runs import Marked
-from parity.measurement.comparison import RecordedGap, beside_clean, clusters_of, compared, scores_of
+from parity.measurement.comparison import RecordedGap, beside_clean, clusters_of, compared, gap_of, scores_of
 from parity.measurement.differing import differing
 from parity.measurement.drift import held_against
-from parity.measurement.ledger import Asked, Claim, Purse, look_of, stream_of
+from parity.measurement.ledger import Asked, Claim, Purse, at_next_look, look_of, stream_of
 from parity.measurement.records import Record
 from parity.measurement.stopping import StoppingRule, compare_anytime
 from parity.measurement.uncertainty import Known, uncertainty
@@ -55,10 +55,22 @@ def compare_records(ours: Record, theirs: Record, judging: Judging) -> RecordedG
     if judging.clean is not None:
         found = _beside_clean(found, *alike, judging, judging.clean)
     if judging.known is not None:
-        found = replace(found, budget=uncertainty(alike[0].marks, alike[1].marks, judging.known))
+        known = judging.known.priced(_answer_usd(judging.answers, ours, theirs))
+        found = replace(found, budget=uncertainty(alike[0].marks, alike[1].marks, known))
     if judging.answers is None or runs is None or judging.shared:
         return found
     return replace(found, gap=replace(found.gap, differing=differing(judging.answers, *runs)))
+
+
+def _answer_usd(answers: Workspace | None, *sides: Record) -> float | None:
+    """What an answer of both cost, where both are runs with a price; None too where it cost nothing."""
+    total = 0.0
+    for side in sides:
+        cost = answers.account(side.run.run_id).cost if answers and side.run else None
+        if cost is None:
+            return None
+        total += cost.usd / len(side.marks)
+    return total or None
 
 
 def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
@@ -75,6 +87,7 @@ def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
     if stream and margin is not None:
         items, rule = list(dict.fromkeys(marked.item for marked in ours.marks)), _rule(margin, alpha, ours.marks)
         gap = compare_anytime(items, scores_of(ours.marks), scores_of(theirs.marks), rule)
+    gap = at_next_look(gap, look, lambda less: gap_of(ours.marks, theirs.marks, margin, less))
     if judging.answers and theirs.run:
         gap = held_against(gap, judging.answers, theirs.run)
     if look is not None and purse is not None:
@@ -86,13 +99,17 @@ def _judged(ours: Record, theirs: Record, judging: Judging) -> RecordedGap:
 def _beside_clean(
     found: RecordedGap, ours: Record, theirs: Record, judging: Judging, clean: Mapping[str, bool]
 ) -> RecordedGap:
-    """The gap on clean items beside it, by the same kind of bounds."""
+    """The gap on clean items beside it, by the same kind of bounds, under the same look and the same incumbent."""
     found, runs = beside_clean(found, ours.marks, theirs.marks, clean), _runs(ours, theirs)
-    if judging.margin is None or not (judging.answers and runs and stream_of(judging.answers, runs)):
-        return found
-    kept, other = ([marked for marked in side.marks if clean[marked.item]] for side in (ours, theirs))
-    items, rule = list(dict.fromkeys(marked.item for marked in kept)), _rule(judging.margin, found.gap.alpha, kept)
-    return replace(found, clean=compare_anytime(items, scores_of(kept), scores_of(other), rule))
+    gap = found.clean
+    assert gap is not None
+    if judging.margin is not None and judging.answers and runs and stream_of(judging.answers, runs):
+        kept, other = ([marked for marked in side.marks if clean[marked.item]] for side in (ours, theirs))
+        items, rule = list(dict.fromkeys(marked.item for marked in kept)), _rule(judging.margin, found.gap.alpha, kept)
+        gap = compare_anytime(items, scores_of(kept), scores_of(other), rule)
+    if judging.answers and theirs.run:
+        gap = replace(held_against(gap, judging.answers, theirs.run), look=found.gap.look)
+    return replace(found, clean=gap)
 
 
 def _alike(ours: Record, theirs: Record, shared: bool) -> tuple[Record, Record]:

@@ -5,7 +5,7 @@ to pay for next.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,12 @@ class Known:
     judge: JudgeErrors | None = None
     wrong_gold: float = 0.0
     prices: Prices = field(default_factory=Prices)
+
+    def priced(self, answer_usd: float | None) -> "Known":
+        """The same, with this price of an answer where none was said."""
+        if self.prices.answer_usd is not None:
+            return self
+        return replace(self, prices=replace(self.prices, answer_usd=answer_usd))
 
 
 def uncertainty(candidate: Sequence[Marked], incumbent: Sequence[Marked], known: Known) -> Budget:

@@ -1,21 +1,20 @@
-"""What llama.cpp computes from a file against what transformers computes from its folder, on the same token ids.
+"""What is computed before a hop against what is computed after it, on the same token ids.
 
-Kullback-Leibler divergence from the folder's distribution, top-1 flips, the ratio of perplexities: over every position
-of the given texts. Greedy agreement is the share of texts whose likeliest next tokens are all the same.
+Kullback-Leibler divergence from the distribution before, top-1 flips, the ratio of perplexities: over every position of
+the given texts. And, left to itself, where a greedy continuation parts.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from parity.core.checked import Agreement
-from parity.engines.llamacpp import LlamaCppEngine
+from parity.core.checked import Agreement, Continued
 from parity.errors import UsageError
+from parity.quantization.reference import Computes, Logits
 
-# A faithful F32 file differs by rounding only; of what quantizing may lose this is the most that is no mistake.
-_EXACT_KL, _LOSSY_KL = 1e-4, 1.0
+# Logits that lie so near are equal but for rounding.
+NEAR = 1e-4
 # What outputs are compared on where the user gives nothing: prose, a list, code and another script.
 TEXTS: tuple[str, ...] = (
     "The committee met on Tuesday to decide whether the old bridge should be repaired or replaced before winter.",
@@ -23,39 +22,29 @@ TEXTS: tuple[str, ...] = (
     "def mean(values):\n    total = 0.0\n    for one in values:\n        total += one\n    return total / len(values)",
     "Die Lampe steht auf dem Tisch, und daneben liegt ein Buch über Sterne.",
 )
+Ids = Sequence[int]
 
 
-def agreement(folder: Path, engine: LlamaCppEngine, texts: Sequence[str], most_tokens: int = 128) -> Agreement:
-    """Compare on the folder's own token ids of each text (at most so many).
+def agreement(before: Logits, after: Logits, rows: Sequence[Ids]) -> Agreement:
+    """Compare on rows of token ids.
 
     Raises:
-        UsageError: no text has two tokens.
+        UsageError: no row has two tokens.
         EngineError: llama.cpp broke off.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
-    )
-    model.eval()
-    divergences, flips, ours, theirs, whole = [], [], [], [], []
-    for text in texts:
-        ids = tokenizer.encode(text)[:most_tokens]
+    divergences, flips, theirs, ours, whole = [], [], [], [], []
+    for ids in rows:
         if len(ids) < 2:
             continue
-        with torch.inference_mode():
-            expected_TV = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1).numpy()
-        logits_TV = engine.logits(ids).astype(np.float64)[:, : expected_TV.shape[1]]
-        found_TV = logits_TV - np.logaddexp.reduce(logits_TV, axis=1, keepdims=True)
+        expected_TV = _log_softmax(before.logits(ids))
+        found_TV = _log_softmax(after.logits(ids)[:, : expected_TV.shape[1]])
+        expected_TV = expected_TV[:, : found_TV.shape[1]]
         divergences += (np.exp(expected_TV) * (expected_TV - found_TV)).sum(-1).tolist()
         flipped = expected_TV.argmax(-1) != found_TV.argmax(-1)
         flips += flipped.tolist()
         whole.append(not flipped.any())
-        at, following = np.arange(len(ids) - 1), np.array(ids[1:])
+        kept = [(at, token) for at, token in enumerate(ids[1:]) if token < found_TV.shape[1]]
+        at, following = np.array(kept, np.int64).reshape(-1, 2).T
         theirs += expected_TV[at, following].tolist()
         ours += found_TV[at, following].tolist()
     if not theirs:
@@ -67,8 +56,42 @@ def agreement(folder: Path, engine: LlamaCppEngine, texts: Sequence[str], most_t
     )  # fmt: skip
 
 
-def output_problems(found: Agreement, lossy: bool) -> Iterator[tuple[str, str]]:
-    """A divergence beyond what the file's types can lose, as (cause, what was seen)."""
-    limit = _LOSSY_KL if lossy else _EXACT_KL
+def continuations(before: Computes, after: Computes, prompts: Sequence[Ids], tokens: int) -> Continued:
+    """Let both write on from each prompt, greedily, and see where they part.
+
+    Raises:
+        EngineError: llama.cpp broke off.
+    """
+    equal = ties = 0
+    kept = []
+    for ids in prompts:
+        expected, found = before.continued(ids, tokens)[0], after.continued(ids, tokens)[0]
+        same = next((at for at in range(tokens) if expected[at] != found[at]), tokens)
+        kept.append(same / tokens)
+        if same < tokens:
+            logits_V = before.logits([*ids, *expected[:same]])[-1]
+            near = found[same] < len(logits_V) and float(logits_V.max() - logits_V[found[same]]) <= NEAR
+            ties += near
+            equal += near
+        else:
+            equal += 1
+    return Continued(len(prompts), tokens, equal, ties, float(np.mean(kept)) if kept else 1.0)
+
+
+def output_problems(found: Agreement, limit: float) -> Iterator[tuple[str, str]]:
+    """A divergence beyond what the hop may lose, as (cause, what was seen)."""
     if not found.kl_mean <= limit:
         yield "other outputs", f"mean divergence {found.kl_mean:.2g} nats where at most {limit:g} is expected"
+
+
+def greedy_problems(found: Continued) -> Iterator[tuple[str, str]]:
+    """A continuation that parts where nothing was rounded, as (cause, what was seen)."""
+    if found.equal < found.prompts:
+        parted = f"{found.prompts - found.equal} of {found.prompts} continuations"
+        yield "other greedy text", f"{parted} part where no two tokens are equally likely"
+
+
+def _log_softmax(logits_TV: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide_TV = logits_TV.astype(np.float64)
+    found: NDArray[np.float64] = wide_TV - np.logaddexp.reduce(wide_TV, axis=1, keepdims=True)
+    return found

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from parity.quantization.models import GgufModel, Tensor
 
-_EXACT = frozenset({"F32", "F16", "BF16"})
+# Types whose values are those of the folder, or rounded to 16 bits.
+EXACT = frozenset({"F32", "F16", "BF16"})
 # Relative distance a type may lose: half precision rounds, two bits leave a third.
 _ROUNDING, _QUANTIZING = 0.01, 0.6
+# What a value is called that no known mistake explains, in a type of few bits.
+QUANTIZED_AWAY = "more lost than the type loses"
 Values = NDArray[np.float32]
 
 
@@ -38,7 +41,7 @@ def _cause(tensor: Tensor, other: Tensor | None, unmerged: Mapping[str, Tensor])
     mine, found = _values(tensor), _values(other)
     if tensor.name in unmerged and _is_older(mine, found, _values(unmerged[tensor.name])):
         return "stale adapter"
-    allowed = _ROUNDING if other.type in _EXACT else _QUANTIZING
+    allowed = _ROUNDING if other.type in EXACT else _QUANTIZING
     return None if _distance(mine, found) <= allowed else _misplaced(tensor, mine, found, allowed)
 
 
@@ -53,7 +56,7 @@ def _misplaced(tensor: Tensor, mine: Values, found: Values, allowed: float) -> s
         return "wrong permutation"
     if len(tensor.parts) > 1 and _same_parts(mine, found, len(tensor.parts), allowed):
         return "swapped experts"
-    return "other values"
+    return "other values" if allowed == _ROUNDING else QUANTIZED_AWAY
 
 
 def _values(tensor: Tensor) -> Values:

@@ -18,6 +18,8 @@ def contamination_page(found: Contamination, model: str | None) -> Page:
     if found.overlap is not None:
         blocks += _overlap(found.overlap)
     rows = [row for test in (found.order, found.options) for row in _rows(test)]
+    if found.too_long:
+        rows.insert(1, ("shards too long for the context, left out", f"{found.too_long}"))
     if rows:
         blocks.append(Table(("test of the model", "value"), tuple(rows)))
     for name, test in (("order of the items", found.order), ("options moved", found.options)):
@@ -58,7 +60,7 @@ def _rows(test: OrderTest | ShuffleTest | str | None) -> list[tuple[str, str]]:
         ]
     if isinstance(test, ShuffleTest):
         return [
-            ("items asked as published and moved", f"{test.items:,}"),
+            ("items marked as published and moved", f"{test.items:,}"),
             ("right as published / with options moved", f"{percent(test.published)} / {percent(test.moved)}"),
             (f"fall, points (bound at alpha {test.alpha:g})", f"{points(test.fall)} (at least {points(test.low)})"),
             ("p that there is no fall", f"{test.p:.3g}"),
@@ -75,6 +77,7 @@ def contamination_json(found: Contamination) -> dict[str, Plain]:
         "items": found.items,
         "alpha": found.alpha,
         "contaminated": found.caught,
+        "shards_too_long": found.too_long,
         "overlap": None if overlap is None else {
             "items": len(overlap.found), "tainted": list(overlap.tainted), "too_short": list(overlap.too_short),
             "texts": overlap.texts,

@@ -9,6 +9,7 @@ from parity.core.items import Tag
 from parity.measurement.comparison import RecordedGap
 from parity.reporting.budgets import budget_blocks, budget_json
 from parity.reporting.page import Heading, Page, Sentence, Table, percent, points, when
+from parity.stats.sequential import ANYTIME
 
 TONES = {Verdict.SUPERIOR: "green", Verdict.NON_INFERIOR: "green", Verdict.INFERIOR: "red"}
 
@@ -181,7 +182,8 @@ def _claim(gap: Gap) -> str:
         text += " It is worse, by less than the margin."
     if gap.verdict is Verdict.INCONCLUSIVE and gap.missing.worst_case in (None, Verdict.INCONCLUSIVE):
         more = f"about {gap.items_needed:,} more items" if gap.items_needed else "no number of items"
-        text += f" At this gap and these flips, {more} would decide it (power 80 %)."
+        later = " at the next look" if gap.look and not gap.interval.startswith(ANYTIME) else ""
+        text += f" At this gap and these flips, {more} would decide it{later} (power 80 %)."
     return text
 
 

@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float64]
 ANYTIME = "confidence sequence"
 METHOD_ITEMS = f"{ANYTIME}, these items"
 METHOD_FUTURE = f"{ANYTIME}, future items like these"
-# Shares of the largest allowed bet, spread evenly in the logarithm; one mixture for every flip rate.
+# Shares of the largest allowed bet, spread evenly in the logarithm; one mixture for all (docs/decisions/verdicts.md).
 BETS = np.geomspace(0.05, 0.70, 40)
 _BISECTIONS = 40
 _ROUNDING = 1e-9

@@ -4,7 +4,6 @@ What can kill it (a hostile file, a grammar) kills nothing else. It works on all
 answer, then a pass of the scoring that waits.
 """
 
-import base64
 import json
 import os
 import queue
@@ -18,9 +17,9 @@ from typing import IO, Any
 
 from parity.core.outputs import Failure, FailureKind, Output, encode_output
 from parity.core.prompts import Generate, Request
-from parity.engines.llamacpp.embedding import Embedder
 from parity.engines.llamacpp.model import Model, Settings
-from parity.engines.llamacpp.scoring import Scorer
+from parity.engines.llamacpp.probes import Probes
+from parity.engines.llamacpp.scoring import TILE, Scorer
 from parity.engines.llamacpp.wire import Loading, Ready, decode_request
 from parity.engines.llamacpp.writing import Writer, Writing
 from parity.engines.tokens.encoding import Encoded, Encoder
@@ -42,10 +41,12 @@ class Child:
         adapter = Path(loading["adapter"]) if loading["adapter"] else None
         self.model = model = Model([Path(file) for file in loading["files"]], adapter, settings)
         self._work = Work()
-        self._encoder = Encoder(model.tokenizer, model.template, model.context_tokens)
-        self._writer = Writer(model, loading["slots"], loading["pass_tokens"], self._work)
-        self._scorer = Scorer(model, loading["pass_tokens"], self._work, loading["sharing"])
-        self._embedder = Embedder(model)
+        alone = loading["deterministic"]
+        self._encoder = Encoder(model.tokenizer, model.template, model.context_tokens, whole=alone)
+        self._writer = Writer(model, loading["slots"], loading["pass_tokens"], self._work, reuse=not alone)
+        tile = TILE if alone else None
+        self._scorer = Scorer(model, loading["pass_tokens"], self._work, loading["sharing"], tile)
+        self._probes = Probes(model, self._encoder, self._scorer)
         self._scoring: list[Iterator[None]] = []
         self._cancelled: set[Key] = set()
         self._left: dict[int, int] = {}
@@ -53,7 +54,10 @@ class Child:
     @property
     def ready(self) -> Ready:
         return Ready(
-            context_tokens=self.model.context_tokens, chat=self._encoder.has_template, shares=self.model.shares
+            context_tokens=self.model.context_tokens,
+            chat=self._encoder.has_template,
+            shares=self.model.shares,
+            processor=self.model.processor,
         )
 
     @property
@@ -66,12 +70,8 @@ class Child:
             job, index = message["cancel"]
             if job in self._left:
                 self._cancelled.add((job, index))
-        elif "embed" in message:
-            self._say({"job": message["job"], **self._embedded(message["embed"])})
-        elif "logits" in message:
-            self._say({"job": message["job"], **self._logits(message["logits"])})
-        elif "encode" in message:
-            self._say({"job": message["job"], "ids": self._ids(message["encode"], message["special"])})
+        elif self._probes.knows(message):
+            self._say({"job": message["job"], **self._probes.answer(message)})
         else:
             self._begin(message["job"], message["requests"], message["stream"])
 
@@ -157,22 +157,6 @@ class Child:
         self._left[job] -= 1
         if not self._left[job]:
             del self._left[job]
-
-    def _embedded(self, texts: list[str]) -> Message:
-        try:
-            return {"vectors": self._embedder.embed(texts)}
-        except ParityError as error:
-            return {"failed": error.what, "todo": error.todo}
-
-    def _logits(self, ids: list[int]) -> Message:
-        try:
-            rows = self._scorer.logits(ids).tobytes()
-        except ParityError as error:
-            return {"failed": error.what, "todo": error.todo}
-        return {"rows": base64.b64encode(rows).decode()}
-
-    def _ids(self, texts: list[str], special: bool) -> list[list[int]]:
-        return [self.model.tokenizer.encode(text, special) for text in texts]
 
 
 def main() -> None:

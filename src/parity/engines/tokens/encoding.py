@@ -3,11 +3,12 @@
 Token ids are those of the tokenizer's own defaults (BOS where the model was trained with one), never doubled.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from parity.core.outputs import Failure, FailureKind
-from parity.core.prompts import ChatPrompt, Fit, Generate, Loglikelihood, Prompt
+from parity.core.prompts import ChatPrompt, Fit, Generate, Loglikelihood, Message, Prompt
 from parity.engines.tokens.joins import Joiner
 from parity.engines.tokens.rendered import RenderedChat
 from parity.errors import ModelError
@@ -52,6 +53,14 @@ class Encoder:
     def close(self) -> None:
         if self._chat is not None:
             self._chat.close()
+
+    def conversation(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Ids of a conversation as the model reads it, however long.
+
+        Raises:
+            ModelError: there is no template, or it refuses this.
+        """
+        return self._chat_of().ids(messages)
 
     def generation(self, request: Generate) -> Encoded | Failure:
         """Ids of a prompt with room for the answer after it."""
