@@ -19,9 +19,9 @@ def notes_of(settings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
         )
     if told.get(ACTIVATIONS) == ACTIVATIONS_ROUNDED and EXACT not in told:
         notes.append(
-            "Activations were rounded to the weights' type: a log-likelihood moves with what is asked beside it, "
-            "mostly by thousandths of a nat, and an item whose best options lie that near may be marked otherwise the "
-            "next time. With --deterministic not a bit moves."
+            "Activations were rounded to a few bits, as llama.cpp does with such weights: with what is asked beside it "
+            "a log-likelihood mostly does not move, and now and then by hundredths of a nat, so an item whose best "
+            "options lie that near may be marked otherwise the next time. With --deterministic not a bit moves."
         )
     if EXACT in told:
         notes.append(

@@ -98,12 +98,39 @@ def _drawn(dots: Sequence[Dot]) -> list[str]:
     front = sorted((dot for dot in dots if dot.front), key=lambda dot: dot.size_bytes)
     line = " ".join(f"{x(dot.size_bytes)},{y(dot.height)}" for dot in front)
     parts.append(f'<polyline points="{line}" fill="none" stroke="#555555" stroke-dasharray="4 3"/>')
-    for dot in dots:
-        at, up, radius = x(dot.size_bytes), y(dot.height), round(_LARGEST_DOT * sqrt(dot.speed / fastest), 1)
+    spots = [(dot, x(dot.size_bytes), y(dot.height), _radius(dot, fastest)) for dot in dots]
+    taken = [(at - radius, at + radius, up) for _, at, up, radius in spots]
+    for dot, at, up, radius in spots:
         parts.append(f'<circle cx="{at}" cy="{up}" r="{radius}" fill="{dot.colour}" fill-opacity="0.75"/>')
-        parts.append(f'<text x="{at + radius + 4}" y="{up - 3}">{escape(dot.label)} '
-                     f'<tspan fill="#555555" font-size="9">{dot.speed:,.0f} t/s</tspan></text>')  # fmt: skip
+        parts.append(_label(dot, at, up, radius, taken))
     return parts
+
+
+def _radius(dot: Dot, fastest: float) -> float:
+    return round(_LARGEST_DOT * sqrt(dot.speed / fastest), 1)
+
+
+def _label(dot: Dot, at: float, up: float, radius: float, taken: list[tuple[float, float, float]]) -> str:
+    """A dot's name and speed at its right, below or above, wherever nothing is written yet; `taken` grows by it."""
+    width = 7.0 * len(dot.label) + 52
+    beside = at + radius + 4
+    places = [(beside, up + 4), (at - width / 2, up + radius + 13), (at - width / 2, up - radius - 5)]
+    places += [(beside, up + 4 + 16 * step) for step in (1, -1, 2, -2, 3, -3)]
+    left, line = next((place for place in places if not _crowded(place, width, (at, up), taken)), places[0])
+    taken.append((left, left + width, line - 4))
+    speed = f'<tspan fill="#555555" font-size="9">{dot.speed:,.0f} t/s</tspan>'
+    return f'<text x="{round(left, 1)}" y="{round(line, 1)}">{escape(dot.label)} {speed}</text>'
+
+
+def _crowded(
+    place: tuple[float, float], width: float, own: tuple[float, float], taken: list[tuple[float, float, float]]
+) -> bool:
+    left, line = place
+    return any(
+        begin < left + width and left < end and abs(line - 4 - middle) < 15
+        for begin, end, middle in taken
+        if (begin + end) / 2 != own[0] or middle != own[1]
+    )
 
 
 def _legend(verdicts: bool) -> list[str]:
