@@ -52,7 +52,7 @@ def matches(expected, printed):
 
 
 def shown(command, expected, printed):
-    kept = expected if any("..." in line for line in expected) else printed
+    kept = expected if matches(expected, printed) else printed  # what `...` stands for stays short
     return "\n".join([f"$ {command}", *kept])
 
 

@@ -57,7 +57,7 @@ class Check:
     text: Path | None = None
     benchmark: Annotated[str | None, Parameter(name=["--benchmark", "-b"])] = None
     data: Path | None = None
-    only: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    only: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     margin: float | None = None
     max_items: int | None = None
 

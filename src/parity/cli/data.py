@@ -76,7 +76,7 @@ def split(
     *,
     to: Path,
     shares: str = ".8,.1,.05,.05",
-    against: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    against: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     benchmark_data: Path | None = None,
     seed: int = 0,
     json_: Json = False,

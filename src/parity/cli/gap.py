@@ -55,7 +55,7 @@ class GapSpec:
     _: KW_ONLY
     margin: float | None = None
     alpha: float = 0.05
-    benchmark: Annotated[tuple[str, ...], Parameter(name=["--benchmark", "-b"], negative="")] = ()
+    benchmark: Annotated[tuple[str, ...], Parameter(name=["--benchmark", "-b"], negative="", show_default=False)] = ()
     shared: Annotated[bool, Parameter(negative="")] = False
     clean: Path | None = None
     question: str | None = None

@@ -127,7 +127,7 @@ class Judging:
     judge: str
     benchmark: Annotated[str | None, Parameter(name=["--benchmark", "-b"])] = None
     data: Path | None = None
-    only: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    only: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     human: Path | None = None
     claim: Annotated[Claiming, Parameter(name="*")] = field(default_factory=Claiming)
     asking: Annotated[JudgeAsking, Parameter(name="*")] = field(default_factory=JudgeAsking)

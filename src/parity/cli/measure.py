@@ -74,7 +74,7 @@ class Stopping:
 
     until_verdict: Annotated[bool, Parameter(negative="")] = False
     estimand: Literal["items", "future"] = "items"
-    predictor: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    predictor: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     question: str | None = None
     no_ledger: Annotated[bool, Parameter(negative="")] = False
 
@@ -121,7 +121,7 @@ class Measure:
     against: str | None = None
     benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "mmlu"
     data: Path | None = None
-    only: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    only: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     margin: float | None = None
     alpha: float = 0.05
     max_items: int | None = None

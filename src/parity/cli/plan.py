@@ -44,7 +44,7 @@ class Planned:
         items: about these items. future: about ones like them, as with logged calls (the default with --items).
     """
 
-    models: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    models: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     _: KW_ONLY
     margin: float
     flips: float
