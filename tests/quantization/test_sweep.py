@@ -139,6 +139,8 @@ def test_a_folder_of_something_else_is_refused(swept, family, tmp_path):
         sweep(replace(spec, out=tmp_path / "out"))
     with pytest.raises(StoreError, match="is a file"):
         sweep(replace(spec, out=tmp_path / "out" / "model-source.gguf"))
+    with pytest.raises(UsageError, match="own folder"):
+        sweep(replace(spec, out=family("llama-3")))
     with pytest.raises(UsageError, match="Unknown type"):
         sweep(replace(spec, out=tmp_path / "new", types=("Q4_K_M", "Q9")))
 

@@ -98,8 +98,11 @@ def open_out(spec: SweepSpec) -> Path:
     """The sweep's folder, made if need be.
 
     Raises:
-        StoreError: it cannot be.
+        UsageError: it is the model's own.
+        StoreError: it cannot be made.
     """
+    if spec.model.scheme is Scheme.FOLDER and spec.out.resolve() == Path(spec.model.name).expanduser().resolve():
+        raise UsageError(f"{spec.out} is the model's own folder.", "Name another one with --out.")
     if spec.out.exists() and not spec.out.is_dir():
         raise StoreError(f"{spec.out} is a file.", "Name a folder with --out: a sweep writes a file a type.")
     try:
