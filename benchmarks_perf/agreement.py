@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ PEER = ROOT / "benchmarks_perf" / "lm_eval_peer" / "run.py"
 DEFAULT_DATA = Path(os.environ.get("PARITY_SHARED") or ROOT.parent / "shared" / "data")
 CONTEXT_TOKENS = 4096
 BATCH_SIZE = 4  # the harness holds two copies of every logit: 8 prompts of 1,800 tokens and 152,000 ids are 18 GB
+STEP_ITEMS = 60  # two minutes of the harness, where prompts are long
 NEAR_TIE_NATS = 1e-4  # above this no two options count as a near-tie, however far apart the engines are
 STORIES = Path("weights_small", "stories260K")
 QWEN = Path("tokenizers", "qwen2.5")
@@ -165,21 +167,22 @@ def check(data: Path) -> None:
 def compared(work: Work, data: Path, batch_size: int, home: Path, minutes: float | None) -> Agreement:
     """Both sides answer the same work, ours first, one after the other: each has all cores.
 
-    A step is our whole side, or one subject of theirs.
+    A step is our whole side, or some rows of a subject of theirs.
     """
-    asked = (work.name, work.subjects, batch_size, mmlu.load(data / "mmlu", work.subjects).digest)
-    steps = Steps(home, digest(asked), minutes)
+    benchmark = mmlu.load(data / "mmlu", work.subjects)
+    steps = Steps(home, digest((work.name, work.subjects, batch_size, STEP_ITEMS, benchmark.digest)), minutes)
+    rows = Counter(item.id.rpartition("/")[0] for item in benchmark.items)
     shutil.rmtree(home / "model", ignore_errors=True)
     model = work.build(data, home / "model")
     with tempfile.TemporaryDirectory() as scratch:
         store, answers = Path(scratch, "workspace"), Path(scratch, "answers.jsonl")
         found = steps.result("ours", lambda: asdict(ask_ours(model, data, work.subjects, batch_size, store)))
-        others = [
-            steps.result(
-                f"theirs-{subject}", lambda at=subject: asdict(ask_theirs(model, data, (at,), batch_size, answers))
-            )
-            for subject in work.subjects
-        ]
+        others = []
+        parts = [(subject, first) for subject in work.subjects for first in range(0, rows[subject], STEP_ITEMS)]
+        for subject, first in parts:
+            part = range(first, min(rows[subject], first + STEP_ITEMS))
+            ask = partial(ask_theirs, model, data, subject, part, batch_size, answers)
+            others.append(steps.result(f"theirs-{subject}-{first}", lambda ask=ask: asdict(ask())))
     shutil.rmtree(model)
     return judged(work.name, joined([found]), joined(others))
 
@@ -208,14 +211,14 @@ def ask_ours(model: Path, data: Path, subjects: tuple[str, ...], batch_size: int
     return Side({item.id: _values(item, outputs[RequestId(item.id)]) for item in items}, choices, seconds)
 
 
-def ask_theirs(model: Path, data: Path, subjects: tuple[str, ...], batch_size: int, answers: Path) -> Side:
-    """The harness in its own environment, on as many threads as we had.
+def ask_theirs(model: Path, data: Path, subject: str, part: range, batch_size: int, answers: Path) -> Side:
+    """The harness in its own environment, on as many threads as we had, over some rows of a subject.
 
     Raises:
         EngineError: it failed, or cut a prompt.
     """
     command = [str(python_of(DEFAULT_FOLDER)), str(PEER), "--model", str(model), "--data", str(data)]
-    command += ["--subjects", ",".join(subjects), "--batch-size", str(batch_size)]
+    command += ["--subjects", subject, "--rows", f"{part.start}:{part.stop}", "--batch-size", str(batch_size)]
     command += ["--max-length", str(CONTEXT_TOKENS), "--out", str(answers)]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=False)

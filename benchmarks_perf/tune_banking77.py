@@ -33,8 +33,8 @@ class Settings:
     """How much is trained. `copies`, `lora_copies`: how often a row is seen while tuned, each time masked anew."""
 
     pretrain_epochs: float = 4.0
-    copies: int = 16
-    lora_copies: int = 4
+    copies: int = 14
+    lora_copies: int = 3
     masked: float = 0.12
     prompt_loss: float = 0.3
     rate: float = 1.2e-3

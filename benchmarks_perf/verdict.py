@@ -2,7 +2,7 @@
 
 Simulated with fixed seeds. A rate is reported as the lower 99 % bound of the worst cell (Wilson, one-sided); coverage
 as the upper bound. Cells of right and wrong are in verdict_binary.py, all others in verdict_cells.py. The full form
-takes an hour: with `--steps FOLDER` what was simulated is kept, and `--minutes` ends a call that the next goes on with.
+takes ten minutes; with `--steps FOLDER` what was simulated is kept, and `--minutes` ends a call that the next goes on.
 `--part` runs one part; what other parts would tell is left out of its JSON.
 """
 

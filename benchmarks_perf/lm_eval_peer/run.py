@@ -49,6 +49,8 @@ def main() -> None:
     model = load(arguments, WatchedHFLM)
     subjects = subjects_of(arguments.data) if arguments.subjects == "all" else arguments.subjects.split(",")
     loaded = time.perf_counter()
+    first, last = map(int, arguments.rows.split(":")) if arguments.rows else (0, 0)
+    rows = {f"mmlu_{subject}": list(range(first, last)) for subject in subjects} if last else None
     results = simple_evaluate(
         model=model,
         tasks=mmlu_tasks(arguments.data, subjects),
@@ -56,6 +58,7 @@ def main() -> None:
         num_fewshot=SHOTS,
         batch_size=arguments.batch_size,
         limit=arguments.limit,
+        samples=rows,
         log_samples=True,
         bootstrap_iters=0,
     )
@@ -82,6 +85,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--subjects", required=True, help="a,b,c or all")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines: item, logliks, choice")
     parser.add_argument("--limit", type=int, help="first rows of each subject")
+    parser.add_argument("--rows", help="these rows of each subject instead, FIRST:AFTER_LAST")
     return parser.parse_args()
 
 

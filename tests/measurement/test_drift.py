@@ -96,6 +96,9 @@ def test_a_change_is_proved_and_nothing_is_claimed_until_it_is_measured_anew(ben
     assert "--renew) and measure again" in printed
     assert main(["gap", bench[1], "dummy:seed=42", *where, "-b", "api", "--margin", "0.05"]) == 11
     assert "INCONCLUSIVE: api" in " ".join(capsys.readouterr().out.split())
+    told = ["--against", "dummy:seed=42", *bench[0], "--margin", "0.05"]
+    assert main(["select", bench[1], "dummy:letter=C", *told]) == 11
+    assert "dummy:seed=42 has changed since its answers were recorded" in " ".join(capsys.readouterr().out.split())
     assert probed(bench, capsys, "--renew") == {"put_aside": ITEMS}
     fresh = measured(bench, capsys)["gaps"][0]
     assert fresh["verdict"] in ("NON_INFERIOR", "SUPERIOR")

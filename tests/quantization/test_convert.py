@@ -124,6 +124,17 @@ def tokenized(folder, change):
 
 FAULTS = {
     "an unknown architecture": (lambda f: configured(f, model_type="mamba"), "not one Parity converts"),
+    "an architecture whose code comes with it": (
+        lambda f: configured(f, model_type="deepseek"),
+        r"first DeepSeek-MoE.* llama.cpp's script converts it(.|\n)*--converter",
+    ),
+    "one that llama.cpp has": (
+        lambda f: configured(f, model_type="gpt2"), "llama.cpp has an architecture of that name",
+    ),
+    "one that nobody knows": (lambda f: configured(f, model_type="gemma9"), "none of that name, but may"),
+    "Mistral's own tokenizer": (
+        lambda f: (f / "tokenizer.json").rename(f / "tekken.json"), "Mistral's own format(.|\\n)*'tekken'",
+    ),
     "another activation": (lambda f: configured(f, hidden_act="gelu"), "gelu"),
     "quantized weights": (lambda f: configured(f, quantization_config={"quant_method": "gptq"}), "gptq"),
     "a missing layer": (lambda f: configured(f, num_hidden_layers=3), "blk.2.attn_norm"),

@@ -23,6 +23,16 @@ class TypeShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens a second: reading a prompt, writing one answer, and writing `parallel` answers at once, all together."""
+
+    prompt: float
+    written: float
+    written_parallel: float
+    parallel: int
+
+
+@dataclass(frozen=True, slots=True)
 class Quantized:
     """What was made. `mixture` by llama.cpp's name; `fallbacks`: tensors whose rows fit no block of their type.
 

@@ -14,6 +14,7 @@ from parity.errors import EngineError
 
 # Names of settings in an engine's identity that a reader of its answers is told about.
 PREFIXES, PREFIXES_NOT_SHARED, EXACT = "prefixes", "not shared", "deterministic"
+ACTIVATIONS, ACTIVATIONS_ROUNDED = "activations", "rounded"
 # What every engine says of a request that was called off.
 CANCELLED = Failure(FailureKind.CANCELLED, "cancelled before it was answered")
 

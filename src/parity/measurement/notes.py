@@ -5,7 +5,7 @@ The settings are kept with every run, so a run of last year says the same as one
 
 from collections.abc import Iterable
 
-from parity.engines.base import EXACT, PREFIXES, PREFIXES_NOT_SHARED
+from parity.engines.base import ACTIVATIONS, ACTIVATIONS_ROUNDED, EXACT, PREFIXES, PREFIXES_NOT_SHARED
 
 
 def notes_of(settings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -16,6 +16,12 @@ def notes_of(settings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
         notes.append(
             "This model could not be proved to give the same numbers along shared prefixes, so every prompt was "
             "computed whole: the numbers are right, and they take several times longer."
+        )
+    if told.get(ACTIVATIONS) == ACTIVATIONS_ROUNDED and EXACT not in told:
+        notes.append(
+            "Activations were rounded to a few bits, as llama.cpp does with such weights: with what is asked beside it "
+            "a log-likelihood mostly does not move, and now and then by hundredths of a nat, so an item whose best "
+            "options lie that near may be marked otherwise the next time. With --deterministic not a bit moves."
         )
     if EXACT in told:
         notes.append(

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parity.benchmarks.base import Benchmark
-from parity.core.gaps import Look, Verdict
+from parity.core.gaps import Look, Noise, Verdict
 from parity.core.refs import ModelRef
 from parity.engines.open import EngineOptions, Engines
 from parity.errors import UsageError
 from parity.files.egress import seen, watch
 from parity.measurement.accounting import Forecast, Terms, price_of, tell_forecast
 from parity.measurement.asking import Asking, Progress, Questions, chosen, measure_one
+from parity.measurement.drift import noise_of
 from parity.measurement.ledger import Asked, Claim, Purse
 from parity.measurement.refusals import check_drawing, check_kinds, check_template
 from parity.measurement.results import Measured
@@ -68,7 +69,7 @@ class Certificate:
     """What fresh items prove of the winner, about all items of the benchmark; bounds one-sided at `alpha`, at any stop.
 
     `gap` is free of the luck of being chosen; `luck` is the gap that the items which chose it show. `measured` are the
-    runs of winner and incumbent on the fresh items.
+    runs of winner and incumbent on the fresh items, `noise` what is known of the incumbent asked again.
     """
 
     fresh: int
@@ -81,6 +82,7 @@ class Certificate:
     luck: float | None
     look: Look | None
     measured: tuple[Measured, ...]
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +252,14 @@ def _certify(spec: SelectSpec, panel: _Panel, winner: ModelRef, found: Chosen, w
         gap = (sum(totals) / 2 + left * float((worst_I[:first] + best_I[:first]).mean() / 2)) / population
         if verdict_of(shown) is not Verdict.INCONCLUSIVE:
             break
-    verdict = verdict_of(shown)
     measured = panel.runs(winner, found.items, found.items + fresh)
+    noise = noise_of(workspace, workspace.run(measured[1].run_id)) if measured else None
+    verdict = Verdict.INCONCLUSIVE if noise and noise.stale else verdict_of(shown)
     if look is not None:
         Ledger(workspace).conclude(look.look_id, verdict.value, (measured[0].run_id, measured[1].run_id))
     luck = found.total / found.items if found.items else None
     entered = Look(look.question, look.number, look.total) if look else None
-    return Certificate(fresh, gap, shown.low, shown.high, spec.margin, alpha, verdict, luck, entered, measured)
+    return Certificate(fresh, gap, shown.low, shown.high, spec.margin, alpha, verdict, luck, entered, measured, noise)
 
 
 def _fresh(left: int, first: int) -> Iterator[int]:

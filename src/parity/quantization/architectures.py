@@ -198,6 +198,13 @@ _ROWS = (
     Architecture("deepseek2", ("deepseek_v2", "deepseek_v3"), _LATENT_KEYS, caveats=(_groups,)),
 )  # fmt: skip
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({kind: row for row in _ROWS for kind in row.model_types})
+# Architectures without a class in transformers: what they compute is code that came with the weights, which is not run.
+_OWN_CODE: Mapping[str, str] = MappingProxyType(
+    {
+        "deepseek": "This is the first DeepSeek-MoE: its experts are DeepSeek V2's, its attention is Llama's, and the "
+        "code that says so comes with the weights, where Parity runs none"
+    }
+)
 _FOR_ALL = (_window, _dynamic)
 
 
@@ -209,10 +216,22 @@ def find_architecture(model_type: str) -> Architecture:
     """
     if model_type not in ARCHITECTURES:
         raise ModelError(
-            f"The architecture {model_type!r} is not one Parity converts. It converts {', '.join(ARCHITECTURES)}.",
-            "llama.cpp may know it: name its convert_hf_to_gguf.py with --converter, and Parity quantizes the result.",
+            f"The architecture {model_type!r} is not one Parity converts. It converts {', '.join(ARCHITECTURES)}. "
+            f"{_known_elsewhere(model_type)}",
+            "Name the convert_hf_to_gguf.py of a llama.cpp checkout with --converter, and Parity quantizes what it "
+            "makes; or run a published GGUF file of this model (gguf:FILE).",
         )
     return ARCHITECTURES[model_type]
+
+
+def _known_elsewhere(model_type: str) -> str:
+    from gguf import MODEL_ARCH_NAMES
+
+    if model_type in _OWN_CODE:
+        return f"{_OWN_CODE[model_type]}; llama.cpp's script converts it."
+    if model_type in MODEL_ARCH_NAMES.values():
+        return "llama.cpp has an architecture of that name."
+    return "llama.cpp has none of that name, but may know it under another."
 
 
 def values_of(row: Architecture, model: Described) -> Iterator[tuple[str, Kind, Number]]:

@@ -16,10 +16,21 @@ from parity.errors import ModelError
 from parity.models.mixtures import is_quantized
 from parity.models.safetensors import TensorEntry
 from parity.quantization.architectures import Architecture, Described
-from parity.quantization.matrices import READABLE, Given, Interleaved, Matrix, Row, Stored, Transposed, part
+from parity.quantization.matrices import (
+    READABLE,
+    Given,
+    Interleaved,
+    Matrix,
+    Row,
+    Scaled,
+    Source,
+    Stored,
+    Transposed,
+)
 from parity.quantization.models import Tensor
 
 _DROPPED = re.compile(r".*(\.rotary_emb\.inv_freq|\.attention\.masked_bias|\.attention\.bias)$")
+FLOAT8, SCALES = "F8_E4M3", ".weight_scale_inv"
 _LAYER = re.compile(r"model\.layers\.(?P<layer>\d+)\.(?P<rest>.+)")
 _EXPERT = re.compile(r"(?:mlp|block_sparse_moe)\.experts\.(?P<expert>\d+)\.(?P<role>\w+)\.weight")
 _FUSED = re.compile(r"mlp\.experts\.(?P<role>gate_up_proj|down_proj)(?:\.weight)?")
@@ -28,25 +39,32 @@ _ROLES = {"w1": "gate", "w2": "down", "w3": "up", "gate_proj": "gate", "up_proj"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A tensor of the folder: its entry, and the file and byte it begins at."""
+    """A tensor of the folder: its entry, the file and byte it begins at. In FP8 each block has its own of `scales`."""
 
     entry: TensorEntry
     path: Path
     offset: int
+    scales: "Held | None" = None
+    block: tuple[int, int] = (0, 0)
 
     @property
-    def stored(self) -> Stored:
+    def stored(self) -> Source:
         """As rows of the last dimension, a vector as rows of one."""
         shape = self.entry.shape
         columns = shape[-1] if len(shape) > 1 else 1
-        return Stored(self.path, self.offset, self.entry.elements // columns, columns, self.entry.dtype)
+        rows = self.entry.elements // columns
+        if self.scales is None:
+            return Stored(self.path, self.offset, rows, columns, self.entry.dtype)
+        factors = self.scales.stored
+        assert isinstance(factors, Stored)
+        return Scaled(self.path, self.offset, rows, columns, factors, self.block)
 
 
 @dataclass(slots=True)
 class _Experts:
     """The matrices of one layer's experts, as they are met: by role, then by number."""
 
-    matrices: dict[str, dict[int, Stored]] = field(default_factory=dict)
+    matrices: dict[str, dict[int, Source]] = field(default_factory=dict)
 
 
 def arrange(held: Mapping[str, Held], row: Architecture, model: Described) -> tuple[Tensor, ...]:
@@ -77,12 +95,35 @@ def arrange(held: Mapping[str, Held], row: Architecture, model: Described) -> tu
 
 
 def _check_types(held: Mapping[str, Held]) -> None:
-    wrong = {one.entry.dtype for one in held.values()} - READABLE.keys()
+    wrong = {one.entry.dtype for one in held.values() if one.scales is None} - READABLE.keys()
     if wrong:
         raise ModelError(
             f"The weights are stored as {', '.join(sorted(wrong))}, which is quantized already.",
             "Convert the model they were made from, or write it in bf16 first.",
         )
+
+
+def with_scales(held: Mapping[str, Held], block: tuple[int, int]) -> dict[str, Held]:
+    """Matrices in F8_E4M3 with their factors, which are no tensors of their own then.
+
+    Raises:
+        ModelError: a matrix has none, or not one a block.
+    """
+    found = {name: one for name, one in held.items() if not name.endswith(SCALES)}
+    for name, one in found.items():
+        if one.entry.dtype != FLOAT8:
+            continue
+        scales, shape = held.get(name.removesuffix(".weight") + SCALES), one.entry.shape
+        blocks = tuple(-(-extent // size) for extent, size in zip(shape, block, strict=False))
+        if len(shape) != 2 or scales is None or scales.entry.shape != blocks or scales.entry.dtype != "F32":
+            said = "has no factors" if scales is None else f"{list(scales.entry.shape)} factors ({scales.entry.dtype})"
+            raise ModelError(
+                f"{name} is stored as {FLOAT8}, {list(shape)}, and {said}; blocks of {block[0]} x {block[1]} need "
+                f"{list(blocks)} (F32), named {SCALES.removeprefix('.')}.",
+                "Parity reads DeepSeek's block-wise FP8. Write this model in bf16 with the tool that made it.",
+            )
+        found[name] = replace(one, scales=scales, block=block)
+    return found
 
 
 def tensor_namer(architecture: str, layers: int) -> Callable[[str], str]:
@@ -133,7 +174,7 @@ def _is_expert(one: Held, rest: str, collected: _Experts) -> bool:
     roles = ("gate", "up") if match["role"] == "gate_up_proj" else ("down",)
     size = rows // len(roles)
     for at, role in enumerate(roles):
-        of_role = {expert: part(one.stored, expert * rows + at * size, size) for expert in range(count)}
+        of_role = {expert: one.stored.part(expert * rows + at * size, size) for expert in range(count)}
         collected.matrices.setdefault(role, {}).update(of_role)
     return True
 
@@ -155,8 +196,8 @@ def _latent(one: Held, layer: int, latent: LatentAttention, heads: int) -> Itera
     if whole.rows != heads * (nope + value):
         raise ModelError(f"{one.entry.name} has {whole.rows} rows, not {heads * (nope + value)}.", "Check config.json.")
     starts = range(0, whole.rows, nope + value)
-    keys = tuple(Transposed(part(whole, start, nope)) for start in starts)
-    values = tuple(part(whole, start + nope, value) for start in starts)
+    keys = tuple(Transposed(whole.part(start, nope)) for start in starts)
+    values = tuple(whole.part(start + nope, value) for start in starts)
     yield Tensor(f"blk.{layer}.attn_k_b.weight", (nope, whole.columns, heads), whole.type, keys)
     yield Tensor(f"blk.{layer}.attn_v_b.weight", (whole.columns, value, heads), whole.type, values)
 
@@ -179,7 +220,7 @@ def _plain(name: str, one: Held, head_size: int) -> Tensor:
         matrix = Row(matrix)
     if len(one.entry.shape) > 2:
         raise ModelError(f"{one.entry.name} has {len(one.entry.shape)} dimensions, not 1 or 2.", "Check the model.")
-    return Tensor(name, one.entry.shape[::-1], one.entry.dtype, (matrix,))
+    return Tensor(name, one.entry.shape[::-1], one.stored.type, (matrix,))
 
 
 def _rope_factors(model: Described) -> Iterator[Tensor]:

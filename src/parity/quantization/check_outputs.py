@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from parity.core.checked import Agreement, Continued
 from parity.errors import UsageError
-from parity.quantization.reference import Computes
+from parity.quantization.reference import Computes, Logits
 
 # Logits that lie so near are equal but for rounding.
 NEAR = 1e-4
@@ -25,7 +25,7 @@ TEXTS: tuple[str, ...] = (
 Ids = Sequence[int]
 
 
-def agreement(before: Computes, after: Computes, rows: Sequence[Ids]) -> Agreement:
+def agreement(before: Logits, after: Logits, rows: Sequence[Ids]) -> Agreement:
     """Compare on rows of token ids.
 
     Raises:

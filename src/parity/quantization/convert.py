@@ -20,7 +20,7 @@ from parity.models.model_files import LocalFolder, inside, weight_names
 from parity.models.safetensors import read_safetensors
 from parity.models.shapes import shape_of
 from parity.quantization.architectures import Architecture, Described, caveats_of, find_architecture, values_of
-from parity.quantization.arranging import Held, arrange
+from parity.quantization.arranging import Held, arrange, with_scales
 from parity.quantization.layout import entries
 from parity.quantization.models import GgufModel, Tensor, in_order
 from parity.quantization.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
@@ -39,7 +39,7 @@ def open_folder(folder: Path) -> GgufModel:
     model = Described(shape_of(config), config)
     row = find_architecture(model.shape.architecture)
     caveats = caveats_of(row, model)
-    held = _held(folder)
+    held = _held(folder, float8_block(config))
     tensors = in_order(arrange(held, row, model))
     vocabulary = read_vocabulary(folder, model.shape.vocabulary)
 
@@ -64,10 +64,13 @@ def _traits(row: Architecture, model: Described) -> Traits:
 def _config(folder: Path) -> Mapping[str, Plain]:
     """The configuration with transformers' defaults filled in; files leave out what is a class's default."""
     said = read_object(folder / "config.json", "model configuration", ModelError, "Download the model again.")
-    if said.get("quantization_config"):
+    if said.get("quantization_config") and float8_block(said) is None:
+        quantization = said["quantization_config"]
+        method = quantization.get("quant_method", "unknown method") if isinstance(quantization, Mapping) else "?"
         raise ModelError(
-            f"{folder} is quantized already ({said['quantization_config'].get('quant_method', 'unknown method')}).",
-            "Convert the model it was made from; quantizing twice loses twice.",
+            f"{folder} is quantized already ({method}).",
+            "Convert the model it was made from; quantizing twice loses twice. (FP8 by blocks, as DeepSeek V3 is "
+            "published, is read: quant_method fp8, fmt e4m3, weight_block_size.)",
         )
     model_type = said.get("model_type")
     if isinstance(model_type, str):
@@ -82,7 +85,18 @@ def _config(folder: Path) -> Mapping[str, Plain]:
     return json.loads(json.dumps({**filled, "model_type": model_type}, default=str))  # type: ignore[no-any-return]
 
 
-def _held(folder: Path) -> dict[str, Held]:
+def float8_block(config: Mapping[str, Plain]) -> tuple[int, int] | None:
+    """Rows and columns of a block that shares a factor, where a configuration says block-wise FP8."""
+    said = config.get("quantization_config")
+    if not isinstance(said, Mapping) or said.get("quant_method") != "fp8" or said.get("fmt", "e4m3") != "e4m3":
+        return None
+    match said.get("weight_block_size"):
+        case [int(rows), int(columns)] if rows > 0 and columns > 0:
+            return rows, columns
+    return None
+
+
+def _held(folder: Path, block: tuple[int, int] | None) -> dict[str, Held]:
     names = weight_names(LocalFolder(folder))
     if not names:
         pickled = next((path.name for path in sorted(folder.glob("*.bin"))), None)
@@ -93,7 +107,7 @@ def _held(folder: Path) -> dict[str, Held]:
         path = inside(folder, name)
         header = read_safetensors(LocalBytes(path))
         held |= {entry.name: Held(entry, path, header.data_start + entry.begin) for entry in header.tensors}
-    return held
+    return with_scales(held, block) if block else held
 
 
 def _describe(writer: "GGUFWriter", folder: Path, tensors: tuple[Tensor, ...]) -> None:

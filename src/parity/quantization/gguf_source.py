@@ -13,7 +13,7 @@ from parity.files import disk_error
 from parity.models.gguf import GgufHeader, GgufTensor, check_gguf
 from parity.models.mixtures import Traits
 from parity.quantization.layout import SPLIT_KEYS
-from parity.quantization.matrices import READABLE, Stored, part
+from parity.quantization.matrices import READABLE, Stored
 from parity.quantization.models import Bytes, GgufModel, Tensor, in_order
 
 _SPLIT = re.compile(r"(?P<stem>.+)-(?P<at>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -26,7 +26,7 @@ def open_gguf(path: Path) -> GgufModel:
     Raises:
         ModelError: a file is missing, broken, big-endian, or does not belong to the others.
     """
-    files = _files(path)
+    files = files_of(path)
     headers = [check_gguf(file) for file in files]
     _check(files, headers)
     first = headers[0]
@@ -39,7 +39,12 @@ def open_gguf(path: Path) -> GgufModel:
     return GgufModel(metadata, in_order(tensors), _traits(first), digest([_identity(file) for file in files]))
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """The file, or all files of the split model it is one of.
+
+    Raises:
+        ModelError: some are missing.
+    """
     match = _SPLIT.fullmatch(path.name)
     if not match:
         return [path]
@@ -89,7 +94,7 @@ def _parts(file: Path, begin: int, found: GgufTensor) -> Iterator[Stored]:
     columns, rows = found.shape[0], found.shape[1] if len(found.shape) > 1 else 1
     whole = Stored(file, begin, found.elements // columns, columns, found.type.name)
     for first in range(0, whole.rows, rows):
-        yield part(whole, first, rows)
+        yield whole.part(first, rows)
 
 
 def _traits(header: GgufHeader) -> Traits:

@@ -4,7 +4,7 @@ Knows how rows are stored and how an architecture rearranges them. Does not know
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +61,66 @@ class Stored:
             values = np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
         exact: Floats = values.astype(np.float32, copy=False).reshape(last - first, self.columns)
         return exact
+
+    def part(self, first: int, rows: int) -> "Stored":
+        """`rows` rows from `first` on, as a matrix of their own."""
+        step = self.columns * READABLE[self.type].itemsize
+        return replace(self, offset=self.offset + first * step, rows=rows)
+
+
+def _float8_values() -> Floats:
+    """What the 256 bytes of F8_E4M3 mean: 4 bits of exponent, 3 of fraction, no infinity, NaN where all are set."""
+    byte = np.arange(256)
+    exponent, fraction = (byte >> 3 & 15).astype(np.int32), (byte & 7) / 8
+    size = np.where(exponent > 0, np.ldexp(1 + fraction, exponent - 7), np.ldexp(fraction, -6))
+    signed = np.where(byte & 127 == 127, np.nan, np.where(byte >> 7, -size, size))
+    return signed.astype(np.float32)
+
+
+_FLOAT8 = _float8_values()
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Bytes in F8_E4M3, each block of `block` (rows, columns) with a factor of its own, as DeepSeek V3 publishes them.
+
+    Blocks are counted from row 0 of the tensor; this matrix begins at its row `first`. No number type of the source
+    holds the products: `type` is what its makers write them as.
+    """
+
+    path: Path
+    offset: int
+    rows: int
+    columns: int
+    scales: Stored
+    block: tuple[int, int]
+    first: int = 0
+    unit: int = 1
+    type: str = "BF16"
+
+    def read(self, first: int, last: int) -> Floats:
+        """Rows first..last as fp32: byte times factor.
+
+        Raises:
+            ModelError: the file ends before.
+        """
+        begin, end, (tall, wide) = self.first + first, self.first + last, self.block
+        count = (last - first) * self.columns
+        raw = np.fromfile(self.path, np.uint8, count, offset=self.offset + begin * self.columns)
+        if len(raw) != count:
+            raise ModelError(f"{self.path} became shorter while it was read.", "Download it again.")
+        top = begin // tall
+        factors = self.scales.read(top, -(-end // tall))[np.arange(begin, end) // tall - top]
+        values = _FLOAT8[raw].reshape(last - first, self.columns)
+        values *= np.repeat(factors, wide, axis=1)[:, : self.columns]
+        return values
+
+    def part(self, first: int, rows: int) -> "Scaled":
+        """`rows` rows from `first` on, as a matrix of their own."""
+        return replace(self, first=self.first + first, rows=rows)
+
+
+Source = Stored | Scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +210,3 @@ class Given:
 
     def read(self, first: int, last: int) -> Floats:
         return np.array([self.values], dtype=np.float32)[first:last]
-
-
-def part(matrix: Stored, first: int, rows: int) -> Stored:
-    """`rows` rows of a stored matrix, from `first` on, as a matrix of their own."""
-    step = matrix.columns * READABLE[matrix.type].itemsize
-    return Stored(matrix.path, matrix.offset + first * step, rows, matrix.columns, matrix.type)

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from parity.core.digests import Plain
 from parity.core.refs import ModelRef, Scheme
 from parity.errors import ModelError, UsageError
 from parity.models.cache import snapshot
 from parity.quantization.convert import open_folder
 from parity.quantization.gguf_source import open_gguf
 from parity.quantization.importance import ImportanceMatrix, is_matrix, read_matrix
+from parity.quantization.matrices import Scaled
 from parity.quantization.models import GgufModel
 from parity.quantization.writing import Progress
 
@@ -56,7 +58,7 @@ def opened(asked: Asked, on_progress: Progress) -> Iterator[tuple[GgufModel, Imp
         UsageError: options that do not go together.
         ModelError: see `open_folder`, `open_gguf`, `merge_adapter`, `compute`.
     """
-    gguf = _gguf_file(asked.model)
+    gguf = gguf_file(asked.model)
     _check(asked, gguf)
     scratch = asked.target.with_name(f".{asked.target.name}.source")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -71,10 +73,21 @@ def opened(asked: Asked, on_progress: Progress) -> Iterator[tuple[GgufModel, Imp
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _gguf_file(ref: ModelRef) -> Path | None:
+def gguf_file(ref: ModelRef) -> Path | None:
+    """The file, where a model is one."""
     if ref.scheme is Scheme.GGUF or (ref.scheme is Scheme.FOLDER and ref.name.endswith(".gguf")):
         return Path(ref.name).expanduser()
     return None
+
+
+def source_state(ref: ModelRef, *others: Path | None) -> list[Plain]:
+    """Every file a model and what goes with it are read from, by name, size and time of change."""
+    named = gguf_file(ref) or (snapshot(ref)[1] if ref.scheme is Scheme.HUB else Path(ref.name).expanduser())
+    found: list[Plain] = []
+    for path in (named, *others):
+        files = sorted(one for one in path.iterdir() if one.is_file()) if path and path.is_dir() else [path]
+        found.append([(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files if one and one.is_file()])
+    return found
 
 
 def _check(asked: Asked, gguf: Path | None) -> None:
@@ -133,6 +146,11 @@ def _matrix(asked: Asked) -> ImportanceMatrix | None:
 def _computed(asked: Asked, folder: Path, model: GgufModel, on_progress: Progress) -> ImportanceMatrix | None:
     if asked.importance is None:
         return None
+    if any(isinstance(part, Scaled) for tensor in model.tensors for part in tensor.parts):
+        raise ModelError(
+            f"{folder} holds FP8 weights, which transformers computes with on some GPUs only.",
+            "Give a matrix that is computed already (.gguf, .dat), or write the model in bf16 first.",
+        )
     from parity.quantization.calibration import compute
 
     return compute(folder, asked.importance, model, asked.calibration_tokens, asked.calibration_chunks, on_progress)

@@ -50,6 +50,8 @@ _NAMES: Mapping[tuple[str, ...], str] = MappingProxyType(
 )
 # Names for which llama.cpp takes a word that is a token as it is, without merging.
 _WHOLE_WORDS_FIRST = frozenset({"llama-bpe", "tekken"})
+# Whose words, as llama.cpp cuts them, end before a combining mark (in the tokenizers themselves marks are letters).
+CUT_AT_MARKS = frozenset({"tekken", "gpt-4o"})
 _MERGED_INSTEAD = {"llama-bpe": "smaug-bpe"}
 
 

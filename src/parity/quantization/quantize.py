@@ -18,7 +18,7 @@ from parity.core.refs import ModelRef
 from parity.engines.llamacpp.library import PINNED
 from parity.errors import ModelError, StoreError, UsageError
 from parity.models.ggml_types import BY_NAME, GgmlType
-from parity.models.mixtures import MIXTURES, Mixture, find_mixture, needs_importance, tensor_types
+from parity.models.mixtures import MIXTURES, Mixture, find_mixture, is_quantized, needs_importance, tensor_types
 from parity.quantization.importance import ImportanceMatrix, importance_entries, write_matrix
 from parity.quantization.layout import Layout, entries, lay_out, lay_out_split, split_paths
 from parity.quantization.models import GgufModel, Tensor
@@ -27,13 +27,16 @@ from parity.quantization.writing import Importance, Progress, discard, finish, w
 
 # What progress calls the part that counts bytes; all else is counted in pieces.
 QUANTIZING = "quantizing"
+# Asked for as a type: the smallest plain one that keeps the source's numbers.
+SOURCE = "source"
 _QUANTIZATION_VERSION = 2
+_UNQUANTIZED = frozenset({"F32", "F16", "BF16"})
 _REPLACED = ("general.quantization_version", "general.file_type")
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizeSpec:
-    """What to make. `to`: a mixture by llama.cpp's name. `adapter`: a LoRA adapter merged first.
+    """What to make. `to`: a mixture by llama.cpp's name, or SOURCE. `adapter`: a LoRA adapter merged first.
 
     `importance`: a matrix file, or calibration text from which one is computed. `converter`: llama.cpp's own script,
     for architectures we do not convert. `save_importance`: keep the computed matrix. `split_bytes`: the most bytes of
@@ -62,17 +65,18 @@ def quantize(spec: QuantizeSpec, on_progress: Progress | None = None) -> Quantiz
         StoreError: the target exists, the disk is too small or full, or another process writes the same file.
         EngineError: the pinned llama.cpp wheel is not installed.
     """
-    began, mixture = time.monotonic(), find_mixture(spec.to)
+    began, mixture = time.monotonic(), None if spec.to == SOURCE else find_mixture(spec.to)
     show = on_progress or (lambda what, done, total: None)
     _refuse_existing(spec.target)
     with opened(spec, show) as (model, matrix):
         importance = matrix.fitted(model.tensors) if matrix else None
         if matrix and spec.save_importance:
             write_matrix(matrix, spec.save_importance)
+        mixture = mixture or stored_mixture(model)
         kinds = choose_types(model, mixture, importance is not None)
-        _check_importance(model, kinds, mixture, importance)
+        _check_importance(lacking_importance(model, kinds, mixture, importance), mixture, importance is not None)
         metadata = {key: entry for key, entry in model.metadata.items() if key not in _REPLACED}
-        metadata |= _added(mixture, importance)
+        metadata |= _added(mixture, None if mixture.plain in _UNQUANTIZED else importance)
         layouts = _laid_out(metadata, list(zip(model.tensors, kinds, strict=True)), spec.split_bytes)
         paths = split_paths(spec.target, len(layouts))
         for path in paths:
@@ -108,25 +112,43 @@ def _refuse_existing(path: Path) -> None:
         raise StoreError(f"{path} exists.", "Name another file with --out, or remove it.")
 
 
-def _check_importance(
+def stored_mixture(model: GgufModel) -> Mixture:
+    """The smallest plain type that keeps every matrix as it is.
+
+    Raises:
+        ModelError: some are quantized already.
+    """
+    kinds = {tensor.type for tensor in model.tensors if is_quantized(tensor.weight)}
+    if not kinds <= {"F64", "F32", "F16", "BF16"}:
+        raise ModelError(
+            f"Tensors are quantized already ({', '.join(sorted(kinds))}); quantizing twice loses twice.",
+            "Start from the F32, F16 or BF16 file, or from the folder it was converted from.",
+        )
+    return find_mixture(kinds.pop() if kinds in ({"F16"}, {"BF16"}) else "F32")
+
+
+def lacking_importance(
     model: GgufModel, kinds: list[GgmlType], mixture: Mixture, importance: ImportanceMatrix | None
-) -> None:
-    pairs = list(zip(model.tensors, kinds, strict=True))
+) -> list[Tensor]:
+    """Tensors that are garbage in their type without importance, and have none."""
     known = importance.names if importance else frozenset()
-    needed = [
-        tensor for tensor, kind in pairs
+    return [
+        tensor for tensor, kind in zip(model.tensors, kinds, strict=True)
         if tensor.name not in known and kind.name != tensor.type
         and needs_importance(tensor.weight.role, kind.name, mixture)
     ]  # fmt: skip
-    if needed and importance is None:
+
+
+def _check_importance(lacking: list[Tensor], mixture: Mixture, importance: bool) -> None:
+    if lacking and not importance:
         better = next((name for name in reversed(tuple(MIXTURES)) if not _needs(name)), "Q2_K")
         raise UsageError(
             f"{mixture.name} needs an importance matrix: without one the model is garbage.",
             f"Give calibration text or a matrix with --imatrix, or take {better}.",
         )
-    if needed:
+    if lacking:
         raise ModelError(
-            f"The importance matrix has nothing for {len(needed)} tensors that need it, among them {needed[0].name}.",
+            f"The importance matrix has nothing for {len(lacking)} tensors that need it, among them {lacking[0].name}.",
             "Compute it from more text (experts that were never chosen have no entry).",
         )
 

@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from parity.errors import ModelError
 
 
-class Computes(Protocol):
-    """Something that computes logits from ids: a folder here, or the llama.cpp engine."""
+class Logits(Protocol):
+    """Something that has logits of ids: computed, or kept from before."""
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits (T, V) after each id of one sequence."""
         ...
+
+
+class Computes(Logits, Protocol):
+    """Something that computes logits from ids: a folder here, or the llama.cpp engine."""
 
     def continued(self, ids: Sequence[int], tokens: int) -> tuple[tuple[int, ...], str]:
         """The likeliest ids after these, one by one, and their text."""

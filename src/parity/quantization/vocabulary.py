@@ -15,7 +15,7 @@ from parity.core.digests import Plain
 from parity.core.quantized import Caveat
 from parity.errors import ModelError
 from parity.models.model_files import LocalFolder, read_json
-from parity.quantization.pretokenizers import pre_tokenizer_name
+from parity.quantization.pretokenizers import CUT_AT_MARKS, pre_tokenizer_name
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -159,9 +159,12 @@ def _tokenizer_json(folder: Path) -> Mapping[str, Plain]:
     if (folder / "tokenizer.json").is_file():
         return read_json(LocalFolder(folder), "tokenizer.json")
     if not (folder / "merges.txt").is_file():
+        own = next((path.name for path in folder.glob("tekken*.json")), None)
+        said = f" {own} is Mistral's own format, which has ranks of tokens and no merges." if own else ""
+        where = ": the transformers version of this model has tokenizer.json (the cut 'tekken')." if own else "."
         raise ModelError(
-            f"{folder} holds no tokenizer that llama.cpp has: no tokenizer.model, tokenizer.json or merges.txt.",
-            "Save the model's tokenizer into its folder.",
+            f"{folder} holds no tokenizer that llama.cpp has: no tokenizer.model, tokenizer.json or merges.txt.{said}",
+            f"Save the model's tokenizer into its folder{where}",
         )
     from transformers import AutoTokenizer
 
@@ -188,12 +191,20 @@ def _is_byte_level(tokenizer: Mapping[str, Plain]) -> bool:
 
 
 def _by_merges(tokenizer: Mapping[str, Plain], rows: int) -> Vocabulary:
-    model = _model_of(tokenizer)
+    model, cut = _model_of(tokenizer), pre_tokenizer_name(tokenizer)
     return Vocabulary(
-        "gpt2", pre_tokenizer_name(tokenizer), _listed(tokenizer, model["vocab"], rows, {}),
+        "gpt2", cut, _listed(tokenizer, model["vocab"], rows, {}),
         tuple(" ".join(part.replace(" ", "Ġ") for part in pair) for pair in _pairs(model)),
-        caveats=tuple(_unnormalized(tokenizer.get("normalizer"))),
+        caveats=(*_unnormalized(tokenizer.get("normalizer")), *_parted(cut)),
     )  # fmt: skip
+
+
+def _parted(cut: str) -> Iterator[Caveat]:
+    if cut in CUT_AT_MARKS:
+        yield Caveat(
+            f"llama.cpp's cut {cut!r} ends words at combining marks: Hindi and its like, and letters written with a "
+            "mark of their own, get other tokens"
+        )
 
 
 def _unnormalized(normalizer: Plain) -> Iterator[Caveat]:

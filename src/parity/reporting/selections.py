@@ -5,7 +5,7 @@ from parity.core.gaps import Verdict
 from parity.core.money import dollars
 from parity.measurement.selecting import Round, Selection
 from parity.reporting.accounts import account_blocks
-from parity.reporting.gaps import TONES, entered_sentence
+from parity.reporting.gaps import TONES, entered_sentence, stale_sentence
 from parity.reporting.page import Block, Heading, Page, Sentence, Table, percent, points
 
 
@@ -25,6 +25,7 @@ def selection_json(found: Selection) -> dict[str, Plain]:
         "alpha": certificate.alpha,
         "look": {"question": look.question, "number": look.number, "total": look.total} if look else None,
         "fresh_items": certificate.fresh,
+        "stale": certificate.noise is not None and certificate.noise.stale,
         "gap_when_chosen": certificate.luck,
         "answers": found.answers,
         "grid": found.grid,
@@ -61,6 +62,8 @@ def selection_page(found: Selection) -> Page:
             f"{found.answers:,} answers of candidates were asked for, {percent(found.share)} of all {found.grid:,}."
         ),
     ]
+    if certificate.noise is not None and certificate.noise.stale:
+        blocks.append(Sentence(stale_sentence(certificate.noise, certificate.measured[1].model.short), "red"))
     if verdict is Verdict.NON_INFERIOR and certificate.high < 0:
         blocks.append(Sentence("It is worse than the incumbent, by less than the margin."))
     if verdict is Verdict.INFERIOR:

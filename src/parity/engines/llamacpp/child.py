@@ -19,7 +19,7 @@ from parity.core.outputs import Failure, FailureKind, Output, encode_output
 from parity.core.prompts import Generate, Request
 from parity.engines.llamacpp.model import Model, Settings
 from parity.engines.llamacpp.probes import Probes
-from parity.engines.llamacpp.scoring import Scorer
+from parity.engines.llamacpp.scoring import TILE, Scorer
 from parity.engines.llamacpp.wire import Loading, Ready, decode_request
 from parity.engines.llamacpp.writing import Writer, Writing
 from parity.engines.tokens.encoding import Encoded, Encoder
@@ -41,9 +41,11 @@ class Child:
         adapter = Path(loading["adapter"]) if loading["adapter"] else None
         self.model = model = Model([Path(file) for file in loading["files"]], adapter, settings)
         self._work = Work()
-        self._encoder = Encoder(model.tokenizer, model.template, model.context_tokens)
-        self._writer = Writer(model, loading["slots"], loading["pass_tokens"], self._work)
-        self._scorer = Scorer(model, loading["pass_tokens"], self._work, loading["sharing"])
+        alone = loading["deterministic"]
+        self._encoder = Encoder(model.tokenizer, model.template, model.context_tokens, whole=alone)
+        self._writer = Writer(model, loading["slots"], loading["pass_tokens"], self._work, reuse=not alone)
+        tile = TILE if alone else None
+        self._scorer = Scorer(model, loading["pass_tokens"], self._work, loading["sharing"], tile)
         self._probes = Probes(model, self._encoder, self._scorer)
         self._scoring: list[Iterator[None]] = []
         self._cancelled: set[Key] = set()
@@ -52,7 +54,10 @@ class Child:
     @property
     def ready(self) -> Ready:
         return Ready(
-            context_tokens=self.model.context_tokens, chat=self._encoder.has_template, shares=self.model.shares
+            context_tokens=self.model.context_tokens,
+            chat=self._encoder.has_template,
+            shares=self.model.shares,
+            processor=self.model.processor,
         )
 
     @property

@@ -5,7 +5,6 @@ that one fails.
 """
 
 import base64
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -15,22 +14,21 @@ from numpy.typing import NDArray
 
 from parity.core.outputs import Delta, Failure, FailureKind, Generation, Output, decode_output
 from parity.core.prompts import Generate, Message, Request, RequestId
+from parity.core.quantized import Speed
 from parity.core.refs import ModelRef
-from parity.core.runs import Identity, TokenWork
-from parity.engines.base import CANCELLED, PREFIXES, PREFIXES_NOT_SHARED, Capabilities
-from parity.engines.llamacpp.library import PINNED, WHEEL, check_version
+from parity.core.runs import TokenWork
+from parity.engines.base import CANCELLED, Capabilities
+from parity.engines.llamacpp.library import check_version
+from parity.engines.llamacpp.loading import identity_of, loading_of
 from parity.engines.llamacpp.process import Job, LlamaProcess
 from parity.engines.llamacpp.weights import find_weights
-from parity.engines.llamacpp.wire import Loading, encode_request
+from parity.engines.llamacpp.wire import encode_request
 from parity.engines.open import EngineOptions
 from parity.engines.stops import StreamCutter
-from parity.errors import ContextExceeded, EngineError, UsageError
+from parity.errors import ContextExceeded, EngineError
 from parity.models.templates import Job as Conversation
 from parity.models.templates import Refusal
 
-PASS_TOKENS = 512
-# Answers written at once, where the user does not say.
-SLOTS = 8
 # Enough to find two culprits among thousands of requests.
 _MOST_CRASHES = 24
 
@@ -48,16 +46,7 @@ class LlamaCppEngine:
         check_version()
         weights = find_weights(ref)
         self.model = weights.ref
-        self._loading = Loading(
-            files=[str(file) for file in weights.files],
-            adapter=str(weights.adapter) if weights.adapter else None,
-            threads=options.threads or _threads(),
-            exact=_exact(options),
-            device=options.device,
-            slots=options.batch_size or SLOTS,
-            pass_tokens=options.pass_tokens or PASS_TOKENS,
-            sharing=sharing,
-        )
+        self._loading = loading_of(weights, options, sharing)
         self._lock = threading.Lock()
         self._closed = False
         self._active: dict[RequestId, set[tuple[int, int]]] = {}
@@ -71,16 +60,7 @@ class LlamaCppEngine:
             block=None,
             constraints=frozenset({"gbnf", "json_schema"}),
         )
-        self.identity = Identity(
-            str(weights.ref),
-            weights.digest,
-            "llama.cpp",
-            ((WHEEL, PINNED),),
-            (
-                ("cache", "float32" if self._loading["exact"] else "float16"),
-                (PREFIXES, "shared" if sharing and ready["shares"] else PREFIXES_NOT_SHARED),
-            ),
-        )
+        self.identity = identity_of(weights, self._loading, ready)
 
     @property
     def token_work(self) -> TokenWork | None:
@@ -190,6 +170,15 @@ class LlamaCppEngine:
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
         return tuple(self._asked({"chat": turns})["ids"])
 
+    def speed(self, prompt_tokens: int, written_tokens: int, parallel: int) -> Speed:
+        """How fast the model reads and writes here, on ids drawn at random; the middle of a few tries.
+
+        Raises:
+            EngineError: the context is too short for it, or the process ended over it.
+        """
+        read, one, several = self._asked({"time": [prompt_tokens, written_tokens, parallel]})["speed"]
+        return Speed(read, one, several, parallel)
+
     def cancel(self, request_id: RequestId) -> None:
         with self._lock:
             keys = list(self._active.get(request_id, ()))
@@ -272,18 +261,3 @@ def _raise_unless_cancelled(failure: Failure) -> None:
         raise ContextExceeded(failure.message, "Shorten the prompt or the answer.")
     if failure.kind is not FailureKind.CANCELLED:
         raise EngineError(f"The answer broke off: {failure.message}.", "Ask again, or check the model's weights.")
-
-
-def _threads() -> int:
-    """All cores this process may use; fewer where OMP_NUM_THREADS says so."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdigit() and int(said) else len(os.sched_getaffinity(0))
-
-
-def _exact(options: EngineOptions) -> bool:
-    if options.dtype not in ("auto", "float32"):
-        raise UsageError(
-            f"The weights of a GGUF file have the types they were quantized to; {options.dtype} has no meaning there.",
-            "Leave --dtype out; --cache float16 halves the memory of keys and values.",
-        )
-    return options.cache == "float32"

@@ -46,6 +46,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "ggml_log_set": (None, (LogCallback, _P)),
     "llama_log_set": (None, (LogCallback, _P)),
     "llama_backend_init": (None, ()),
+    "llama_print_system_info": (_TEXT, ()),
     "llama_model_default_params": (ModelParams, ()),
     "llama_context_default_params": (ContextParams, ()),
     "llama_model_load_from_file": (_P, (_TEXT, ModelParams)),

@@ -86,6 +86,13 @@ class Model:
         found = self.library.llama_model_chat_template(self.pointer, None)
         return found.decode("utf-8", "replace") if found else None
 
+    @property
+    def processor(self) -> str:
+        """What of the processor llama.cpp makes use of, which decides how it sums."""
+        said = self.library.llama_print_system_info().decode()
+        entries = (entry.rpartition(":")[2].split("=") for entry in said.split("|") if "=" in entry)
+        return " ".join(name.strip() for name, value in entries if value.strip() == "1")
+
     def _gpu(self, device: str) -> bool:
         there = bool(self.library.llama_supports_gpu_offload())
         if device != "auto" and not there:

@@ -1,4 +1,4 @@
-"""What is asked of a loaded file beside answers: vectors, token ids, logits, a bare greedy continuation, and how a
+"""What is asked of a loaded file beside answers: vectors, ids, logits, a bare greedy continuation, its speed, and how a
 conversation reaches the model.
 
 Lives in the process that runs llama.cpp. An answer is a message; what cannot be answered is one too, and says why.
@@ -14,6 +14,7 @@ from parity.core.prompts import Message as Turn
 from parity.engines.llamacpp.embedding import Embedder
 from parity.engines.llamacpp.model import Context, Model
 from parity.engines.llamacpp.scoring import Scorer
+from parity.engines.llamacpp.timing import timed
 from parity.engines.tokens.encoding import Encoder
 from parity.errors import EngineError, ParityError
 from parity.models.templates import Job, Refusal, Renderer
@@ -34,6 +35,7 @@ class Probes:
             "continue": self._continued,
             "render": self._rendered,
             "chat": self._chat,
+            "time": lambda asked: {"speed": timed(self._model, *asked["time"])},
         }
 
     def knows(self, message: Message) -> bool:

@@ -20,17 +20,25 @@ from parity.engines.tokens.walk import Cut, Piece, passes, walk
 from parity.errors import EngineError
 
 SEQUENCES = 64
+# Ids of a pass where nothing asked beside a row may change a bit of it.
+TILE = 32
 _PATH = 0
 
 
 class Scorer:
-    """Scores with one model. `sharing=False` computes every row whole, to compare with."""
+    """Scores with one model. `sharing=False` computes every row whole, to compare with.
 
-    def __init__(self, model: Model, pass_tokens: int, work: Work, sharing: bool = True) -> None:
+    With a `tile` a pass is part of one row, cut at multiples of it. The path lies in the cells as in the row, so what
+    is summed, and in which order, is decided by the row's own ids.
+    """
+
+    def __init__(
+        self, model: Model, pass_tokens: int, work: Work, sharing: bool = True, tile: int | None = None
+    ) -> None:
         self._model, self._pass_tokens, self.work = model, pass_tokens, work
         # llama.cpp wants room in a pass for a token of every sequence.
         self._sequences = min(SEQUENCES, pass_tokens)
-        self._sharing = sharing and model.shares
+        self._sharing, self._tile = sharing and model.shares, tile
         self._context: Context | None = None
 
     def close(self) -> None:
@@ -40,13 +48,13 @@ class Scorer:
 
     def score(self, encoded: Sequence[Encoded], cancelled: Cancelled) -> Iterator[tuple[int, Output] | None]:
         """Yields (index of the request, result) as it is settled, and None after every pass."""
-        rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded])
+        rows = walk([entry.context for entry in encoded], [entry.continuations for entry in encoded], self._tile)
         if not self._sharing:
             for row in rows:
                 row.begin = 0
         context = self._room(max((len(row.ids) for row in rows), default=0))
         ledger = Ledger(encoded)
-        for pieces in passes(rows, Cut(self._pass_tokens)):
+        for pieces in passes(rows, Cut(self._pass_tokens, self._tile)):
             for start in range(0, len(pieces), self._sequences - 1):
                 yield from ledger.drop(cancelled)
                 if ledger.all_settled:

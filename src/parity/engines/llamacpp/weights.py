@@ -18,13 +18,17 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Files of a model in order, its adapter, and the digest of all of them; `ref` has no `~` in it any more."""
+    """Files of a model in order, its adapter, and the digest of all of them; `ref` has no `~` in it any more.
+
+    `types`: what its matrices are stored as.
+    """
 
     ref: ModelRef
     files: tuple[Path, ...]
     adapter: Path | None
     digest: str
     architecture: str
+    types: frozenset[str]
 
 
 def find_weights(ref: ModelRef) -> Weights:
@@ -53,6 +57,7 @@ def find_weights(ref: ModelRef) -> Weights:
         adapter,
         digest((name, digest_file(adapter))) if adapter else name,
         architecture,
+        frozenset(tensor.type.name for part in headers for tensor in part.tensors if len(tensor.shape) > 1),
     )
 
 

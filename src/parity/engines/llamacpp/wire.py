@@ -33,6 +33,7 @@ class Loading(TypedDict):
     slots: int
     pass_tokens: int
     sharing: bool
+    deterministic: bool
 
 
 class Ready(TypedDict):
@@ -41,6 +42,7 @@ class Ready(TypedDict):
     context_tokens: int
     chat: bool
     shares: bool
+    processor: str
 
 
 def encode_request(request: Request) -> str:

@@ -44,10 +44,11 @@ class Writing:
 
 
 class Writer:
-    """Writes at most `slots` answers at once with one model."""
+    """Writes at most `slots` answers at once with one model; `reuse`: what one prompt has read serves the next."""
 
-    def __init__(self, model: Model, slots: int, pass_tokens: int, work: Work) -> None:
+    def __init__(self, model: Model, slots: int, pass_tokens: int, work: Work, reuse: bool = True) -> None:
         self._model, self._most_slots, self._pass_tokens, self.work = model, slots, pass_tokens, work
+        self._reuse = reuse and model.shares
         self._special = special_ids(model.tokenizer)
         self._queue: list[Writing] = []
         self._running: dict[int, tuple[Writing, Draft, Grammar | None]] = {}
@@ -140,7 +141,7 @@ class Writer:
         cells = min(longest + max(256, longest // 2), max(longest, self._model.context_tokens))
         slots = max(1, min(wanted, _MOST_CELLS // cells))
         self._slots = Slots(
-            Context(self._model, cells, slots, self._pass_tokens, unified=False), self._model.shares, self.work
+            Context(self._model, cells, slots, self._pass_tokens, unified=False), self._reuse, self.work
         )
 
     def _take(self, slot: Slot, logits_V: NDArray[np.float32]) -> Draft:

@@ -14,6 +14,8 @@ from parity.engines.tokens.rendered import RenderedChat
 from parity.errors import ModelError
 from parity.models.templates import Renderer
 
+_NOTHING = "the prompt has no token, and the tokenizer has neither BOS nor EOS to begin with"
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -67,12 +69,14 @@ class Encoder:
         prompt, dropped = request.prompt, 0
         room = request.sampling.max_tokens
         while True:
-            ids = self._prompt(prompt)
+            ids = self._prompt(prompt) or self._opening()
             excess = self._excess(len(ids) + room, request.fit)
             fewer = _fewer_shots(prompt, request.fit) if excess else None
             if fewer is None:
                 break
             prompt, dropped = fewer, dropped + 1
+        if not ids:
+            return Failure(FailureKind.ENGINE, _NOTHING)
         if excess and (request.fit.overflow != "truncate" or excess >= len(ids)):
             return self._too_long(len(ids), room, request.fit)
         return Encoded(self._cut(ids, excess), (), excess, dropped)
@@ -94,6 +98,8 @@ class Encoder:
         if empty:
             return Failure(FailureKind.ENGINE, f"continuation {empty[0]!r} adds no token to its prompt")
         context = pairs[0][0]
+        if not context:
+            return Failure(FailureKind.ENGINE, _NOTHING)
         if excess and (request.fit.overflow != "truncate" or excess >= len(context)):
             return self._too_long(len(context), longest - len(context), request.fit)
         rests = tuple(rest for _, rest in pairs)
@@ -109,13 +115,16 @@ class Encoder:
             return self._chat_of().pair(prompt.messages, continuation)
         text = prompt.text
         if not text:
-            start = self._tokenizer.bos_token_id
-            start = self._tokenizer.eos_token_id if start is None else start
-            return (start,), self._ids(continuation, False)
+            return self._opening(), self._ids(continuation, False)
         context = self._prompt(prompt) if text == text.rstrip() else self._ids(text.rstrip(), self._needs_special(text))
         known = context if text == text.rstrip() else None
         whole = self._joiner.ids(text, continuation, self._needs_special(text), known)
-        return context, whole[len(context) :]
+        return context or self._opening(), whole[len(context) :]
+
+    def _opening(self) -> tuple[int, ...]:
+        """What a text without tokens is taken to be: BOS, or else EOS; nothing where a tokenizer has neither."""
+        known = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
+        return tuple(token for token in known if token is not None)[:1]
 
     def _prompt(self, prompt: Prompt) -> tuple[int, ...]:
         if isinstance(prompt, ChatPrompt):
