@@ -3,7 +3,7 @@
 import pytest
 
 from parity.core.outputs import Failure
-from parity.core.prompts import Generate, Loglikelihood, RequestId, Sampling, TextPrompt
+from parity.core.prompts import Loglikelihood, RequestId, TextPrompt
 from parity.engines.tokens.encoding import Encoder
 from parity.testing.folders import trained_tokenizer
 
@@ -25,13 +25,3 @@ def test_white_space_alone_is_read_after_the_opening_token(tokenizer, text, open
         return
     assert found.context == (tokenizer.convert_tokens_to_ids("<|im_end|>"),)
     assert tokenizer.decode(found.continuations[0]) == text + "hello"
-
-
-@pytest.mark.parametrize("opening", ["<|im_end|>", None])
-def test_an_answer_to_nothing_begins_with_the_opening_token(tokenizer, opening):
-    tokenizer.bos_token, tokenizer.eos_token = None, opening
-    found = Encoder(tokenizer, None, None).generation(Generate(RequestId("a"), TextPrompt(""), Sampling(max_tokens=1)))
-    if opening is None:
-        assert isinstance(found, Failure)
-    else:
-        assert found.context == (tokenizer.convert_tokens_to_ids(opening),)

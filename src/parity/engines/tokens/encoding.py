@@ -69,14 +69,12 @@ class Encoder:
         prompt, dropped = request.prompt, 0
         room = request.sampling.max_tokens
         while True:
-            ids = self._prompt(prompt) or self._opening()
+            ids = self._prompt(prompt)
             excess = self._excess(len(ids) + room, request.fit)
             fewer = _fewer_shots(prompt, request.fit) if excess else None
             if fewer is None:
                 break
             prompt, dropped = fewer, dropped + 1
-        if not ids:
-            return Failure(FailureKind.ENGINE, _NOTHING)
         if excess and (request.fit.overflow != "truncate" or excess >= len(ids)):
             return self._too_long(len(ids), room, request.fit)
         return Encoded(self._cut(ids, excess), (), excess, dropped)
