@@ -20,7 +20,8 @@ from parity.benchmarks.finance import is_amount, same_amount
 from parity.stats.agreement import agreement
 
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-# Wang et al. 2023, arXiv 2306.05087: the repository's tables of kappa and labels, the paper's table of judges.
+# Wang et al. 2023, arXiv 2306.05087: the repository's tables of kappa and labels; the paper's
+# table of judges from memory, which the recorded verdicts reproduce to the last of four digits.
 PANDALM_KAPPA, PANDALM_LABELS = (0.85, 0.88, 0.86), (105, 422, 472)
 PANDALM_JUDGES = {"gpt-3.5-turbo": (0.7107, 0.5879, 0.5736, 0.5755), "pandalm-7b": (0.6677, 0.5738, 0.5750, 0.5743)}
 
