@@ -4,10 +4,11 @@ import contextlib
 import math
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -39,7 +40,18 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folders):
-    return load(folders["llama-2"], dtype=torch.float64)
+    """A model that computes in float64 throughout. transformers' norms round to fp32, and where two ways to a number
+    differ by 1e-16 that is, once in a thousand trees, another fp32 number: 1e-8 apart, whoever is right.
+    """
+    found = load(folders["llama-2"], dtype=torch.float64)
+    for module in found.modules():
+        if type(module).__name__ == "LlamaRMSNorm":
+            module.forward = partial(norm, module)
+    return found
+
+
+def norm(module, hidden):
+    return module.weight * hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + module.variance_epsilon)
 
 
 def score(model, encoded, pass_tokens=64, cancelled=lambda _: False):
@@ -85,6 +97,7 @@ def test_every_family_scores_exactly(folders, name):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 12), pass_tokens=st.integers(1, 90))
+@example(seed=359, count=7, pass_tokens=1)
 def test_any_tree_in_any_passes_and_any_order(model, seed, count, pass_tokens):
     chance = random.Random(seed)
     encoded = some(chance, count)
