@@ -94,7 +94,7 @@ def test_nothing_of_our_environment_reaches_a_template(monkeypatch):
     renderer = Renderer("ok", {})
     try:
         renderer.render(TURNS)
-        with open(f"/proc/{renderer._worker.pid}/environ", "rb") as environment:
+        with open(f"/proc/{renderer._worker._running.pid}/environ", "rb") as environment:
             assert b"canary" not in environment.read()
     finally:
         renderer.close()

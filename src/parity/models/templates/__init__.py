@@ -6,19 +6,16 @@ that forbids attributes does not forbid `"a" * 10**10`.
 
 import json
 import os
-import selectors
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from parity.core.digests import Plain
 from parity.core.prompts import Message
 from parity.errors import ModelError
+from parity.files.line_process import LineProcess
 from parity.models.model_files import LocalFolder, ModelFiles, read_json, read_small
 
 TIME_LIMIT_S = 5.0
@@ -83,7 +80,7 @@ class Renderer:
     def __init__(self, template: str, special_tokens: Mapping[str, str], time_limit_s: float = TIME_LIMIT_S) -> None:
         self._template, self._special_tokens = template, dict(special_tokens)
         self._limit_s = time_limit_s
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker = LineProcess("parity.models.templates.worker")
         self._lock = threading.Lock()
 
     def render(self, messages: Sequence[Message]) -> str:
@@ -106,58 +103,32 @@ class Renderer:
             "jobs": [{"messages": job.messages, "tools": job.tools, "prompt": job.prompt} for job in jobs],
         }
         with self._lock:
-            answers = self._ask(json.dumps(asked).encode() + b"\n")
+            answers = self._ask(json.dumps(asked))
         if isinstance(answers, Refusal):
             return [answers] * len(jobs)
         return [Refusal(answer["refused"]) if "refused" in answer else answer["text"] for answer in answers]
 
     def close(self) -> None:
         """End the child process; rendering again starts another."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.kill()
-            worker.wait()
-            for pipe in (worker.stdin, worker.stdout):
-                if pipe is not None:
-                    pipe.close()
+        self._worker.stop()
 
-    def _ask(self, line: bytes) -> list[dict[str, str]] | Refusal:
-        worker = self._worker = self._worker or _start()
-        assert worker.stdin is not None
-        assert worker.stdout is not None
+    def _ask(self, line: str) -> list[dict[str, str]] | Refusal:
         try:
-            worker.stdin.write(line)
-            worker.stdin.flush()
-            answers: list[dict[str, str]] = json.loads(_read_line(worker.stdout, time.monotonic() + self._limit_s))
+            if not self._worker.started:
+                self._worker.start(_environment())
+            self._worker.tell(line)
+            answer = self._worker.next(self._limit_s)
         except TimeoutError:
-            self.close()
             return Refusal(f"it takes longer than {self._limit_s:g} seconds")
-        except (OSError, ValueError):
+        except OSError:
+            answer = None
+        if answer is None or not answer.endswith("\n"):  # it ended before, or while, it wrote
             self.close()
             return Refusal("it ended the process it is rendered in, most likely for want of memory")
+        answers: list[dict[str, str]] = json.loads(answer)
         return answers
 
 
-def _start() -> "subprocess.Popen[bytes]":
-    # No environment of ours: keys have no business in a process that runs foreign code.
-    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "parity.models.templates.worker"]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-    )
-
-
-def _read_line(stream: IO[bytes], deadline: float) -> bytes:
-    """One line from a pipe, or TimeoutError at the deadline; ValueError when the other side is gone."""
-    pieces = []
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while True:
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError
-            piece = os.read(stream.fileno(), 1 << 20)
-            if not piece:
-                raise ValueError("the worker is gone")
-            pieces.append(piece)
-            if piece.endswith(b"\n"):
-                return b"".join(pieces)
+def _environment() -> dict[str, str]:
+    """Nothing of ours: keys have no business in a process that runs foreign code."""
+    return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
