@@ -3,10 +3,9 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter
-
+from parity.cli.options import Json
 from parity.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def benchmarks(
     protocol: str | None = None,
     model: str | None = None,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """List the benchmarks, or check one: what is wrong with it, its protocols, its first prompt, what a run takes.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json, Repeated
 from parity.cli.progress import showing
 from parity.errors import UsageError, listed
 
@@ -55,9 +56,9 @@ class Check:
     merged: Path | None = None
     f32: Path | None = None
     text: Path | None = None
-    benchmark: Annotated[str | None, Parameter(name=["--benchmark", "-b"])] = None
+    benchmark: Annotated[str | None, BENCHMARK] = None
     data: Path | None = None
-    only: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    only: Repeated = ()
     margin: float | None = None
     max_items: int | None = None
 
@@ -66,7 +67,7 @@ def check(
     spec: Check,
     *,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Follow a model from its folder (and adapter) through GGUF and quantizing to an answer: what does each hop lose?
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json, Output
 from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
 
@@ -51,7 +52,7 @@ class ContaminationSpec:
 
     model: str | None = None
     _: KW_ONLY
-    benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])]
+    benchmark: Annotated[str, BENCHMARK]
     data: Path | None = None
     train: Path | None = None
     protocol: str | None = None
@@ -67,8 +68,8 @@ def contamination(
     spec: ContaminationSpec,
     *,
     workspace: Path = Path(".parity"),
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    output: Output = None,
+    json_: Json = False,
 ) -> int:
     """Look for a benchmark in a training file, and test whether a model knows its order or its options by heart.
 

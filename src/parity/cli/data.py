@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from parity.cli.options import Json, Repeated
 from parity.core.digests import Plain
 from parity.errors import UsageError
 
@@ -19,16 +20,15 @@ if TYPE_CHECKING:
     from parity.reporting.data import Seen
 
 data = App(name="data", help="Training data: import it from any format, split it without leaks, audit it.")
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 @data.command(name="import")
 def import_(
-    sources: Annotated[tuple[Path, ...], Parameter(negative="")],
+    sources: tuple[Path, ...],
     /,
     *,
     to: Path,
-    keep_repeated: Annotated[bool, Parameter(negative="")] = False,
+    keep_repeated: bool = False,
     json_: Json = False,
 ) -> int:
     """Turn files of any common format into canonical rows; every rejected row is counted with its reason.
@@ -76,7 +76,7 @@ def split(
     *,
     to: Path,
     shares: str = ".8,.1,.05,.05",
-    against: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    against: Repeated = (),
     benchmark_data: Path | None = None,
     seed: int = 0,
     json_: Json = False,

@@ -1,15 +1,12 @@
 """`parity demo`: what Parity does, on an embedded default: no network, no key, no GPU."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 
 def demo(
     *,
     folder: Path = Path("parity-demo"),
-    recorded: Annotated[bool, Parameter(negative="")] = False,
+    recorded: bool = False,
 ) -> int:
     """Show the real gap between open models and APIs from recorded answers, then measure a tiny model live.
 

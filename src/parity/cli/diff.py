@@ -3,9 +3,8 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from parity.cli.options import Json
 
 
 def diff(
@@ -15,7 +14,7 @@ def diff(
     *,
     prompts: Path | None = None,
     max_tokens: int = 128,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Say which tensors moved and how far, and, with prompts, which answers and refusals changed.
 

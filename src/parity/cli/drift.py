@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json
 from parity.cli.progress import showing
 from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
@@ -50,14 +51,14 @@ class Probed:
 
     model: str
     _: KW_ONLY
-    benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "mmlu"
+    benchmark: Annotated[str, BENCHMARK] = "mmlu"
     data: Path | None = None
     protocol: str | None = None
     template: Literal["none", "chat"] = "none"
     again: int = 100
     alpha: float = 0.05
     max_usd: float | None = None
-    renew: Annotated[bool, Parameter(negative="")] = False
+    renew: bool = False
     engine: Annotated[EngineOptions, Parameter(name="*")] = field(default_factory=EngineOptions)
 
 
@@ -65,7 +66,7 @@ def drift(
     spec: Probed,
     *,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Ask a model again what it answered before: is it still the same, and how often does it contradict itself?
 

@@ -3,9 +3,11 @@
 import json
 import sys
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 from cyclopts import Parameter
+
+from parity.cli.options import Json
 
 
 @Parameter(name="*")
@@ -44,7 +46,7 @@ class FitOptions:
 def fit(
     spec: FitOptions,
     *,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Say how many bytes a model needs, what fits, how fast it can be, and which knob to turn. Loads nothing.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json, Output, Repeated
 from parity.cli.uncertainty import Uncertainty
 from parity.errors import UsageError
 
@@ -55,11 +56,11 @@ class GapSpec:
     _: KW_ONLY
     margin: float | None = None
     alpha: float = 0.05
-    benchmark: Annotated[tuple[str, ...], Parameter(name=["--benchmark", "-b"], negative="", show_default=False)] = ()
-    shared: Annotated[bool, Parameter(negative="")] = False
+    benchmark: Annotated[Repeated, BENCHMARK] = ()
+    shared: bool = False
     clean: Path | None = None
     question: str | None = None
-    no_ledger: Annotated[bool, Parameter(negative="")] = False
+    no_ledger: bool = False
     uncertainty: Annotated[Uncertainty, Parameter(name="*")] = field(default_factory=Uncertainty)
 
 
@@ -67,8 +68,8 @@ def gap(
     spec: GapSpec,
     *,
     workspace: Path = Path(".parity"),
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    output: Output = None,
+    json_: Json = False,
 ) -> int:
     """Compare two recorded sets of scores: the paired gap, its interval, and the verdict at a margin.
 

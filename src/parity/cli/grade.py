@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
+from parity.cli.options import BENCHMARK, Json
 from parity.errors import UsageError
 
 
@@ -14,10 +13,10 @@ def grade(
     samples: Path,
     /,
     *,
-    benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "humaneval",
+    benchmark: Annotated[str, BENCHMARK] = "humaneval",
     data: Path | None = None,
     workers: int | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Run completions against the tests of a benchmark, isolated, and say which pass. No model is asked.
 

@@ -2,9 +2,8 @@
 
 import json
 import sys
-from typing import Annotated
 
-from cyclopts import Parameter
+from parity.cli.options import Json
 
 
 def inspect(
@@ -12,7 +11,7 @@ def inspect(
     /,
     *,
     base: str | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Say what a model is without loading it: architecture, parameters in total and per token, context, tokenizer,
     chat template, licence, files. Broken files are named with the byte where they break.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json, Output, Repeated
 from parity.cli.progress import showing
 from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
@@ -44,7 +45,7 @@ class JudgeAsking:
 
     style: StyleName = "pairwise"
     prompts: Path | None = None
-    reference: Annotated[bool, Parameter(negative="")] = False
+    reference: bool = False
     template: Literal["none", "chat"] = "chat"
     max_pairs: int | None = None
 
@@ -87,7 +88,7 @@ class Claiming:
     margin: float | None = None
     alpha: float = 0.05
     question: str | None = None
-    no_ledger: Annotated[bool, Parameter(negative="")] = False
+    no_ledger: bool = False
 
 
 @Parameter(name="*")
@@ -125,9 +126,9 @@ class Judging:
     baseline: str
     _: KW_ONLY
     judge: str
-    benchmark: Annotated[str | None, Parameter(name=["--benchmark", "-b"])] = None
+    benchmark: Annotated[str | None, BENCHMARK] = None
     data: Path | None = None
-    only: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    only: Repeated = ()
     human: Path | None = None
     claim: Annotated[Claiming, Parameter(name="*")] = field(default_factory=Claiming)
     asking: Annotated[JudgeAsking, Parameter(name="*")] = field(default_factory=JudgeAsking)
@@ -139,8 +140,8 @@ def judge(
     spec: Judging,
     *,
     workspace: Path = Path(".parity"),
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    output: Output = None,
+    json_: Json = False,
 ) -> int:
     """Have a judge prefer one of two runs' answers, item by item, in both orders; equal answers need none.
 

@@ -3,15 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from parity.cli.options import Json
 
 
 def ledger(
     *,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """List the questions that verdicts were asked of, every look at them, and what the next look may spend.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json, Repeated
 from parity.cli.progress import showing
 from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
@@ -72,11 +73,11 @@ class Stopping:
         Do not enter the verdict in the ledger: --alpha is then this look's alone, and the page says so.
     """
 
-    until_verdict: Annotated[bool, Parameter(negative="")] = False
+    until_verdict: bool = False
     estimand: Literal["items", "future"] = "items"
-    predictor: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    predictor: Repeated = ()
     question: str | None = None
-    no_ledger: Annotated[bool, Parameter(negative="")] = False
+    no_ledger: bool = False
 
 
 @Parameter(name="*")
@@ -116,12 +117,12 @@ class Measure:
         How local models run.
     """
 
-    candidates: Annotated[tuple[str, ...], Parameter(negative="")]
+    candidates: tuple[str, ...]
     _: KW_ONLY
     against: str | None = None
-    benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "mmlu"
+    benchmark: Annotated[str, BENCHMARK] = "mmlu"
     data: Path | None = None
-    only: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    only: Repeated = ()
     margin: float | None = None
     alpha: float = 0.05
     max_items: int | None = None
@@ -137,7 +138,7 @@ def measure(
     spec: Measure,
     *,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Ask every model the same items by the same protocol, and compare each candidate with the incumbent.
 

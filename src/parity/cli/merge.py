@@ -3,9 +3,8 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from parity.cli.options import Json
 
 
 def merge(
@@ -14,7 +13,7 @@ def merge(
     /,
     *,
     base: str | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Merge a LoRA adapter into its base and prove that the merged model says what base and adapter say together.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json, Repeated
 from parity.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ class Planned:
         items: about these items. future: about ones like them, as with logged calls (the default with --items).
     """
 
-    models: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    models: Repeated = ()
     _: KW_ONLY
     margin: float
     flips: float
     gap: float = 0.0
-    benchmark: Annotated[str | None, Parameter(name=["--benchmark", "-b"])] = None
+    benchmark: Annotated[str | None, BENCHMARK] = None
     items: int | None = None
     data: Path | None = None
     alpha: float = 0.05
@@ -61,7 +62,7 @@ def plan(
     spec: Planned,
     *,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Say how many items a verdict takes and what they cost, before anything is asked; refuse what cannot be had.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from parity.cli.options import Json
 from parity.errors import UsageError
 
 
@@ -18,7 +19,7 @@ def price(
     date_: Annotated[str | None, Parameter(name="--date")] = None,
     prices: Path | None = None,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Show the price of a model's tokens on a day, and how it came to be; an unknown model is an error.
 

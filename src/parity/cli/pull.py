@@ -2,10 +2,8 @@
 
 import json
 import sys
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from parity.cli.options import Json
 from parity.errors import UsageError
 
 
@@ -13,9 +11,9 @@ def pull(
     model: str,
     /,
     *,
-    trust: Annotated[bool, Parameter(negative="")] = False,
+    trust: bool = False,
     stall: float = 30.0,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Fetch a model from the Hugging Face hub, pinned to a commit, every file checked against the hub's listing.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json
 from parity.cli.progress import Unit, showing
 from parity.errors import UsageError, listed
 
@@ -46,10 +47,10 @@ class Sweeping:
         Ask only so many items, drawn at random; more can be asked later.
     """
 
-    sweep: Annotated[bool, Parameter(negative="")] = False
+    sweep: bool = False
     text: Path | None = None
     text_tokens: int = 2048
-    benchmark: Annotated[str | None, Parameter(name=["--benchmark", "-b"])] = None
+    benchmark: Annotated[str | None, BENCHMARK] = None
     data: Path | None = None
     protocol: str | None = None
     template: Literal["none", "chat"] = "none"
@@ -110,7 +111,7 @@ def quantize(
     spec: Quantize,
     *,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Convert a model to GGUF and quantize it with llama.cpp's own kernels, in one pass and a few blocks of memory.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from parity.cli.options import BENCHMARK, Json
 from parity.cli.progress import showing
 from parity.engines.open import EngineOptions
 from parity.errors import UsageError, listed
@@ -49,11 +50,11 @@ class Selected:
         How local models run.
     """
 
-    candidates: Annotated[tuple[str, ...], Parameter(negative="")]
+    candidates: tuple[str, ...]
     _: KW_ONLY
     against: str
     margin: float
-    benchmark: Annotated[str, Parameter(name=["--benchmark", "-b"])] = "mmlu"
+    benchmark: Annotated[str, BENCHMARK] = "mmlu"
     data: Path | None = None
     alpha: float = 0.05
     share: float = 0.08
@@ -68,7 +69,7 @@ def select(
     spec: Selected,
     *,
     workspace: Path = Path(".parity"),
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Find the best of many candidates on a small part of the items, and certify it on fresh ones.
 

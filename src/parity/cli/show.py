@@ -3,9 +3,8 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from parity.cli.options import Json
 
 
 def show(
@@ -16,7 +15,7 @@ def show(
     record: Path | None = None,
     scores: Path | None = None,
     lm_eval: Path | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_: Json = False,
 ) -> int:
     """Show one finished run: accuracy, slices, what has no score and why, tokens, time, and who answered.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from parity.cli.options import Json
 from parity.errors import UsageError
 from parity.tuning.recipe import Draft, Plan, Recipe, check_plan, read_plan
 
@@ -26,8 +27,8 @@ def tune(
     recipe: Annotated[Recipe | None, Parameter(name="*")] = None,
     sweep: str | None = None,
     workspace: Path = Path(".parity"),
-    explain: Annotated[bool, Parameter(negative="")] = False,
-    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    explain: bool = False,
+    json_: Json = False,
 ) -> int:
     """Train: pretraining, fine-tuning, preferences, rewards; adapters or all weights, on proved rows only.
 

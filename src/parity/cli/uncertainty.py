@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from parity.errors import UsageError, listed
 
@@ -30,7 +28,7 @@ class Uncertainty:
         Dollars for one label, or one gold answer put right, by a person.
     """
 
-    budget: Annotated[bool, Parameter(negative="")] = False
+    budget: bool = False
     wrong_gold: float = 0.0
     judge_labels: Path | None = None
     answer_usd: float | None = None
