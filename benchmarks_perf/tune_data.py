@@ -17,6 +17,11 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from functools import partial
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,30 +69,18 @@ def main() -> int:
 
 def masks(data: Path, shapes: int = 200) -> dict[str, object]:
     """Tokens whose label differs from the oracle's, over all templates; refused rows are counted with their reasons."""
-    conversations = list(oracle.shapes(shapes))
-    total, refused, checked, unmarked = Counter[str](), Counter[str](), [], []
-    for name, template, check in _templates(data):
-        if check is None:
-            unmarked.append(name)
-            continue
-        tokenizer = oracle.special_tokenizer(qwen_tokenizer(data / "tokenizers" / "qwen2.5"), template)
-        labeller = Labeller(tokenizer, template)
-        mine = Counter[str]()
-        for conversation in conversations:
-            one = check(labeller, tokenizer, conversation)
-            reason = one.refused.split(": ", 1)[-1]
-            refused[" ".join(word for word in reason.split() if not word.isdigit())] += bool(reason)
-            mine["refused" if one.refused else "rows"] += 1
-            for key in ("compared", "mis_masked", "beyond_end"):
-                mine[key] += getattr(one, key)
-        labeller.close()
-        total += mine
-        checked.append(name)
-        print(f"{name:32} {dict(mine)}", file=sys.stderr)
+    total, refused = Counter[str](), Counter[str]()
+    templates = list(_templates(data))
+    checked = [(name, template, check) for name, template, check in templates if check is not None]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("fork")) as pool:
+        for name, mine, reasons in pool.map(_masks_of, checked, repeat(data), repeat(shapes)):
+            total += mine
+            refused += reasons
+            print(f"{name:32} {dict(mine)}", file=sys.stderr)
     return {
         "mis_masked_tokens": total["mis_masked"],
         "templates_checked": len(checked),
-        "templates_without_oracle": unmarked,
+        "templates_without_oracle": [name for name, _, check in templates if check is None],
         "conversations": shapes,
         "tokens_compared": total["compared"],
         "rows_compared": total["rows"],
@@ -95,6 +88,22 @@ def masks(data: Path, shapes: int = 200) -> dict[str, object]:
         "refused_reasons": dict(refused.most_common(8)),
         "tokens_marked_that_no_model_emits": total["beyond_end"],
     }
+
+
+def _masks_of(asked: tuple[str, str, Check], data: Path, shapes: int) -> tuple[str, Counter[str], Counter[str]]:
+    """One template: what was counted, and why rows were refused."""
+    name, template, check = asked
+    tokenizer = oracle.special_tokenizer(qwen_tokenizer(data / "tokenizers" / "qwen2.5"), template)
+    mine, reasons = Counter[str](), Counter[str]()
+    with closing(Labeller(tokenizer, template)) as labeller:
+        for conversation in oracle.shapes(shapes):
+            one = check(labeller, tokenizer, conversation)
+            reason = one.refused.split(": ", 1)[-1]
+            reasons[" ".join(word for word in reason.split() if not word.isdigit())] += bool(reason)
+            mine["refused" if one.refused else "rows"] += 1
+            for key in ("compared", "mis_masked", "beyond_end"):
+                mine[key] += getattr(one, key)
+    return name, mine, reasons
 
 
 def near_duplicates(rows: int) -> dict[str, object]:
@@ -251,11 +260,19 @@ def _templates(data: Path) -> Iterator[tuple[str, str, Check | None]]:
 
 
 def _by_marks(name: str, twin: str) -> Check:
-    return lambda labeller, tokenizer, example: oracle.by_marks(labeller, tokenizer, name, twin, example)
+    return partial(_marked, name, twin)
+
+
+def _marked(name: str, twin: str, labeller: Labeller, tokenizer: object, example: Example) -> oracle.Checked:
+    return oracle.by_marks(labeller, tokenizer, name, twin, example)
 
 
 def _by_hand(name: str) -> Check:
-    return lambda labeller, tokenizer, example: oracle.by_hand(labeller, tokenizer, name, example)
+    return partial(_handled, name)
+
+
+def _handled(name: str, labeller: Labeller, tokenizer: object, example: Example) -> oracle.Checked:
+    return oracle.by_hand(labeller, tokenizer, name, example)
 
 
 if __name__ == "__main__":

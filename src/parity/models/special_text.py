@@ -9,7 +9,9 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 from parity.errors import ModelError
@@ -65,14 +67,14 @@ class SpecialText:
         alternatives = "|".join(map(re.escape, longest_first)) or r"(?!)"
         self.pattern = re.compile(alternatives)
         self.run = re.compile(f"(?:{alternatives})+")
-        self._backends: dict[bool, Any] = {}
+        self._lock = Lock()
 
     def stand_ins(self, strings: Iterable[str]) -> StandIns:
         return StandIns(self.pattern, strings)
 
     def encode(self, text: str) -> Encoded:
         """Ids of a text, its special tokens taken as such; none is added."""
-        found = self._backend(plain=False).encode(text, add_special_tokens=False)
+        found = self._cut(text, plain=False)
         return Encoded(tuple(found.ids), *_columns(found.offsets))
 
     def encode_between(self, text: str, written: StandIns, cuts: Sequence[int] = ()) -> Encoded:
@@ -89,7 +91,7 @@ class SpecialText:
                 continue
             stretch = text[start:end]
             at = [start + index for index, character in enumerate(stretch) for _ in written.restore(character)]
-            found = self._backend(plain=True).encode(written.restore(stretch), add_special_tokens=False)
+            found = self._cut(written.restore(stretch), plain=True)
             ids += found.ids
             offsets += [_within(at, first, last, end) for first, last in found.offsets]
         return Encoded(tuple(ids), *_columns(offsets))
@@ -131,22 +133,25 @@ class SpecialText:
         rest = found.string[found.end() :]
         return found.end() + len(rest) - len(rest.lstrip())
 
-    def _backend(self, plain: bool) -> Any:
-        """The tokenizer's own core, made when it is first needed; `plain` takes special tokens in a text for text."""
-        if plain not in self._backends:
-            backend = getattr(self._tokenizer, "backend_tokenizer", None)
-            if backend is None:
-                raise ModelError(
-                    "This model's tokenizer cannot say which characters a token covers.",
-                    "Use a version of the model with tokenizer.json.",
-                )
-            # Without the step after encoding, which would trim spaces off the offsets.
-            core = type(backend).from_str(json.dumps(json.loads(backend.to_str()) | {"post_processor": None}))
-            core.encode_special_tokens = plain
-            core.no_truncation()
-            core.no_padding()
-            self._backends[plain] = core
-        return self._backends[plain]
+    def _cut(self, text: str, plain: bool) -> Any:
+        """The text in tokens, none added; `plain` takes special tokens in it for text."""
+        with self._lock:  # the core holds one or the other
+            self._core.encode_special_tokens = plain
+            return self._core.encode(text, add_special_tokens=False)
+
+    @cached_property
+    def _core(self) -> Any:
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise ModelError(
+                "This model's tokenizer cannot say which characters a token covers.",
+                "Use a version of the model with tokenizer.json.",
+            )
+        # Without the step after encoding, which would trim spaces off the offsets.
+        core = type(backend).from_str(json.dumps(json.loads(backend.to_str()) | {"post_processor": None}))
+        core.no_truncation()
+        core.no_padding()
+        return core
 
 
 def _columns(offsets: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
