@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def report(scratch: Path, quick: bool, tools: Path | None) -> dict[str, object]:
         "greedy_equal": equal / asked,
         "near_ties": ties,
         "logprob_error_max": worst,
-        "converter_tensors_equal": converter_agreement(scratch, tuple(FAMILIES)[:4] if quick else tuple(FAMILIES)),
+        **converter_agreement(scratch, tuple(FAMILIES)[:4] if quick else tuple(FAMILIES)),
         **timed(scratch, SMALL if quick else ONE_B, tools, 3 if quick else 2),
         **planted_faults(scratch),
         **with_data(scratch, quick, tools),
@@ -112,31 +113,49 @@ def continued(folder: Path, file: Path, prompts: int) -> tuple[int, int, int, fl
     return equal, ties, prompts, worst
 
 
-def converter_agreement(scratch: Path, names: tuple[str, ...]) -> float | None:
-    """Share of tensors equal in name, type, shape and bytes to those of llama.cpp's converter; None without it."""
+def converter_agreement(scratch: Path, names: tuple[str, ...]) -> dict[str, object]:
+    """Shares of tensors and of metadata equal in every byte to those of llama.cpp's converter; None without it.
+
+    Tensors: name, type, shape and values. Metadata: every key that either wrote; those that differ are named.
+    """
     script = llama_cpp_of(DEFAULT_FOLDER) / "convert_hf_to_gguf.py"
     if not script.exists() or not DATA.exists():
-        return None
+        return dict.fromkeys(("converter_tensors_equal", "converter_metadata_equal", "converter_exceptions"))
     # Its script knows tokenizers by published ones only.
-    tokenizer, equal, total = qwen_tokenizer(DATA / "tokenizers" / "qwen2.5"), 0, 0
+    tokenizer, equal, others = (
+        qwen_tokenizer(DATA / "tokenizers" / "qwen2.5"),
+        Counter[str](),
+        defaultdict[str, list](list),
+    )
     for name in names:
         folder = family_folder(name, scratch / f"real-{name}", tokenizer, sizes=WIDE)
         ours, theirs = to(folder, scratch / "ours.gguf", "F32"), scratch / "theirs.gguf"
         command = [sys.executable, str(script), str(folder), "--outtype", "f32", "--outfile", str(theirs)]
         subprocess.run(command, check=True, capture_output=True)
-        mine, his = tensors(ours), tensors(theirs)
-        equal, total = equal + sum(mine.get(key) == value for key, value in his.items()), total + len(his)
+        for kind, mine, his in zip(("tensors", "metadata"), contents(ours), contents(theirs), strict=True):
+            same = {key for key in mine.keys() & his.keys() if mine[key] == his[key]}
+            equal[kind] += len(same)
+            equal[f"all {kind}"] += len(mine.keys() | his.keys())
+            for key in (mine.keys() | his.keys()) - same:
+                who = "differs" if key in mine and key in his else "ours only" if key in mine else "theirs only"
+                others[f"{key} ({who})"].append(name)
         ours.unlink()
         theirs.unlink()
-    return equal / total
-
-
-def tensors(path: Path) -> dict[str, tuple[object, ...]]:
-    header, raw = check_gguf(path), path.read_bytes()
     return {
+        "converter_tensors_equal": equal["tensors"] / equal["all tensors"],
+        "converter_metadata_equal": round(equal["metadata"] / equal["all metadata"], 4),
+        "converter_exceptions": others,
+    }
+
+
+def contents(path: Path) -> tuple[dict[str, object], dict[str, object]]:
+    """Tensors, and metadata as it stands in the file, by name."""
+    header, raw = check_gguf(path), path.read_bytes()
+    tensors: dict[str, object] = {
         one.name: (one.shape, one.type.name, raw[header.data_start + one.offset :][: one.size_bytes])
         for one in header.tensors
     }
+    return tensors, {key: raw[begin:end] for key, (begin, end) in header.extents.items()}
 
 
 def peak_gb(child: "subprocess.Popen[bytes]") -> float:
