@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ SMALL = {
 }  # fmt: skip
 SUBJECTS = ("anatomy", "high_school_us_history", "college_mathematics")
 AT_ONCE = (1, 8)
+REPEATS = 4
 
 
 def gguf_of(folder: Path, target: Path, to: str) -> Path:
@@ -124,19 +126,19 @@ def speed_vs_bare(
     bare = Model([file], None, Settings(int(engine._loading["threads"])))
     found: dict[str, dict[str, float]] = {"decode": {}, "prompt": {}}
     for at_once in AT_ONCE:
-        ours: dict[str, list[float]] = {"decode": [], "prompt": []}
-        theirs: dict[str, list[float]] = {"decode": [], "prompt": []}
-        for repeat in range(3):  # taking turns, so that both see the same machine
-            texts = [f"{repeat} {at} is" for at in range(at_once)]
-            rows = engine.encode(texts)
-            theirs["decode"].append(_bare(bare, rows, tokens))
-            ours["decode"].append(_engine(engine, texts, tokens))
-            texts = [f"{at_once} {repeat} {at}" + " one two" * (prompt // 2) for at in range(at_once)]
-            rows = engine.encode(texts)
-            theirs["prompt"].append(_bare(bare, rows, 1))
-            ours["prompt"].append(_engine(engine, texts, 1))
+        rates: dict[str, list[float]] = defaultdict(list)
+        for repeat in range(REPEATS):
+            short = [f"{repeat} {at} is" for at in range(at_once)]
+            long = [f"{at_once} {repeat} {at}" + " one two" * (prompt // 2) for at in range(at_once)]
+            for kind, texts, written in (("decode", short, tokens), ("prompt", long, 1)):
+                rows = engine.encode(texts)
+                for side in ("bare", "ours")[:: -1 if repeat % 2 else 1]:  # in turns, so that both see the same machine
+                    rate = _bare(bare, rows, written) if side == "bare" else _engine(engine, texts, written)
+                    rates[side + kind].append(rate)
         for kind in found:
-            found[kind][str(at_once)] = round(float(np.median(ours[kind]) / np.median(theirs[kind])), 3)
+            found[kind][str(at_once)] = round(
+                float(np.median(rates["ours" + kind]) / np.median(rates["bare" + kind])), 3
+            )
     engine.close()
     return found
 

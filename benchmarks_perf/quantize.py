@@ -114,9 +114,9 @@ def continued(folder: Path, file: Path, prompts: int) -> tuple[int, int, int, fl
 
 
 def converter_agreement(scratch: Path, names: tuple[str, ...]) -> dict[str, object]:
-    """Shares of tensors and of metadata equal in every byte to those of llama.cpp's converter; None without it.
+    """Shares of its tensors and metadata that equal llama.cpp's converter's in every byte; None without it.
 
-    Tensors: name, type, shape and values. Metadata: every key that either wrote; those that differ are named.
+    Tensors: name, type, shape and values. Exceptions: tensors and keys that differ, or that only one of both wrote.
     """
     script = llama_cpp_of(DEFAULT_FOLDER) / "convert_hf_to_gguf.py"
     if not script.exists() or not DATA.exists():
@@ -135,7 +135,7 @@ def converter_agreement(scratch: Path, names: tuple[str, ...]) -> dict[str, obje
         for kind, mine, his in zip(("tensors", "metadata"), contents(ours), contents(theirs), strict=True):
             same = {key for key in mine.keys() & his.keys() if mine[key] == his[key]}
             equal[kind] += len(same)
-            equal[f"all {kind}"] += len(mine.keys() | his.keys())
+            equal[f"all {kind}"] += len(his)
             for key in (mine.keys() | his.keys()) - same:
                 who = "differs" if key in mine and key in his else "ours only" if key in mine else "theirs only"
                 others[f"{key} ({who})"].append(name)

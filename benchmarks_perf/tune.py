@@ -1,6 +1,6 @@
 """Tuning beside plain TRL, QLoRA's bytes, GRPO, a reward model, BANKING77. Ends with one JSON line.
 
-    python benchmarks_perf/tune.py [--quick] [--part speed|memory|qlora|grpo|reward|banking77|data] [--minutes 4]
+    python benchmarks_perf/tune.py [--quick] [--part speed|loss|memory|qlora|grpo|reward|banking77|data] [--minutes 4]
 
 The full form is cut into steps of a few minutes whose results are kept in --results, so that a limit of time ends none:
 `--minutes 4` begins no step later than that, and the same command goes on. The keys of the data (`mis_masked_tokens`,
@@ -23,7 +23,7 @@ from tune_banking77 import banking77
 from tune_preferences import reward
 from tune_qlora import qlora
 from tune_rewards import grpo
-from tune_speed import memory, speed
+from tune_speed import loss, memory, speed
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_DATA = Path(os.environ.get("PARITY_SHARED") or ROOT.parent / "shared" / "data")
@@ -91,6 +91,7 @@ def prepared(data: Path, steps: Steps, quick: bool) -> Found:
 
 PARTS: dict[str, Callable[[Path, Steps, bool], Found]] = {
     "speed": speed,
+    "loss": loss,
     "memory": memory,
     "qlora": qlora,
     "grpo": grpo,
@@ -98,7 +99,7 @@ PARTS: dict[str, Callable[[Path, Steps, bool], Found]] = {
     "banking77": banking77,
     "data": prepared,
 }
-QUICK = ("speed", "memory", "qlora", "data")
+QUICK = ("speed", "loss", "memory", "qlora", "data")
 
 if __name__ == "__main__":
     sys.exit(main())

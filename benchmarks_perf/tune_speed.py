@@ -18,22 +18,19 @@ from tune_trl import Job
 
 Chat = dict[str, list[dict[str, str]]]
 PRECISIONS = ("float32", "bfloat16")
-DEV_ROWS = 24
+DEV_ROWS, LONGEST = 100, 1_024
+SMALL = {"hidden": 256, "layers": 4, "ffn": 768}
+TINY = {"hidden": 128, "layers": 2, "ffn": 384}
 
 
 def speed(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
-    """Tokens a second and the loss on unseen answers after the same rows, beside TRL's defaults and its packing.
+    """Tokens a second beside TRL's defaults and its packing.
 
     Both sides as they come: TRL keeps the base in fp32 and computes in bf16, Parity keeps it in bf16 where the
     processor multiplies that. `ours_float32` is Parity with the base in fp32.
     """
-    sizes = {"hidden": 256, "layers": 4, "ffn": 768} if quick else {"hidden": 768, "layers": 12, "ffn": 2_304}
-    rows = chats(data)
-    base = model(steps.folder, rows, vocabulary=8_000, **sizes)
-    count = 64 if quick else 48
-    train, dev = rows[:count], rows[count : count + DEV_ROWS]
-    tokens = [length(base, row) for row in train]
-    job = Job(str(base), str(write(train, steps.folder / "rows.jsonl")), "", 8, round(8 * sum(tokens) / count), 1_024)
+    sizes = SMALL if quick else {"hidden": 768, "layers": 12, "ffn": 2_304}
+    job, _ = chat_job(data, steps, sizes, 64 if quick else 48)
     sides = {"ours": job, "trl": job, "trl_packed": job}
     if not quick:
         sides["ours_float32"] = replace(job, precision="float32")
@@ -41,18 +38,43 @@ def speed(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
     for name, asked in sides.items():
         found = run(steps, name, name.removesuffix("_float32"), asked)
         rates[name] = found["tokens"] / found["seconds"]
-    losses = {
-        name: steps.result(f"loss_{name}", lambda name=name: answer_loss(base, steps.folder / f"out_{name}", dev))
-        for name in ("ours", "trl")
-    }
     return {
         "tokens_per_s_vs_trl": round(rates["ours"] / rates["trl"], 2),
         "tokens_per_s_vs_trl_packed": round(rates["ours"] / rates["trl_packed"], 2),
         **({} if quick else {"tokens_per_s_vs_trl_float32": round(rates["ours_float32"] / rates["trl"], 2)}),
         "tokens_per_s": {name: round(rate, 1) for name, rate in rates.items()},
-        "dev_loss_difference": round(losses["ours"] - losses["trl"], 4),
-        "dev_loss": {name: round(loss, 4) for name, loss in losses.items()},
     }
+
+
+def loss(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
+    """Nats a token of unseen answers after the same rows, ours less TRL's defaults; its packing is reported beside.
+
+    A model of a size that learns something in the time there is: a few steps of a large one from random weights say
+    how many steps they were cut into, and nothing else.
+    """
+    job, dev = chat_job(data, steps, *((TINY, 320) if quick else (SMALL, 480)))
+    sides = ("ours", "trl") if quick else ("ours", "trl", "trl_packed")
+    losses = {}
+    for name in sides:
+        run(steps, name, name, job)
+        out = steps.folder / f"out_{name}"
+        losses[name] = steps.result(f"loss_{name}", lambda out=out: answer_loss(Path(job.base), out, dev))
+    return {
+        "dev_loss_difference": round(losses["ours"] - losses["trl"], 4),
+        "dev_loss": {name: round(nats, 4) for name, nats in losses.items()},
+    }
+
+
+def chat_job(data: Path, steps: Steps, sizes: dict[str, int], count: int) -> tuple[Job, list[Chat]]:
+    """One epoch over `count` real chats of at most LONGEST tokens, on a random model of these sizes; and dev rows."""
+    rows = chats(data)
+    base = model(steps.folder, rows, vocabulary=8_000, **sizes)
+    lengths = [length(base, row) for row in rows[: 2 * count + DEV_ROWS]]
+    fitting = [(row, tokens) for row, tokens in zip(rows, lengths, strict=False) if tokens <= LONGEST]
+    train, dev = fitting[:count], fitting[count : count + DEV_ROWS]
+    path = write([row for row, _ in train], steps.folder / "rows.jsonl")
+    batch_tokens = round(8 * sum(tokens for _, tokens in train) / count)
+    return Job(str(base), str(path), "", 8, batch_tokens, LONGEST), [row for row, _ in dev]
 
 
 def memory(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
