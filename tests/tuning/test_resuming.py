@@ -72,6 +72,18 @@ def test_a_killed_run_ends_with_the_same_bytes(planned, tmp_path, name):
     assert seen[0] == resumed.resumed_from + 1 > 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dpo", "kto", "reward"])
+def test_two_processes_have_the_curve_of_one(planned, tmp_path, name):
+    recipe, rows = RUNS[name]
+    plan = {"data": write_rows(tmp_path / "rows.jsonl", rows)}
+    one, two = (tune(planned(str(devices), **recipe, plan={**plan, "devices": devices})) for devices in (1, 2))
+    # The last step of two is filled up with the first rows, where that of one is shorter.
+    expected = [point.loss for point in one.points[:-1]]
+    assert [point.loss for point in two.points[:-1]] == pytest.approx(expected, rel=2e-4)
+    assert len(one.points) == len(two.points) > 4
+
+
 def test_patience_remembers_the_looks_before_a_stop(planned, tmp_path):
     noise = [{**row, "completion": "nine nine nine"} for row in sums(6, seed=5)]
     plan = {"dev": write_rows(tmp_path / "dev.jsonl", noise), "patience": 3, "looks": 12}
