@@ -27,6 +27,10 @@ def test_there_are_enough_files_and_each_has_its_own_name():
     assert len({file.name for file in FILES}) == len(FILES)
 
 
+# No measure of speed: what takes this long on any machine goes through something again and again.
+HANGS_S = 10.0
+
+
 def verdict(reader, source):
     """(None or the refusal, seconds, peak bytes): read twice, because tracing memory takes time itself."""
     begun = time.process_time()
@@ -55,7 +59,7 @@ def test_the_verdict_on_each_hand_made_file(file, tmp_path):
     problem, took, peak = verdict(READERS[file.format], LocalBytes(path))
     assert (problem is None) == file.whole, problem or file.rule
     assert peak < 64e6
-    assert took < 1.0
+    assert took < HANGS_S
     if problem:
         assert "byte" in problem
         assert str(path) in problem
@@ -145,7 +149,7 @@ def test_ten_thousand_damaged_files_neither_crash_nor_hang(valid):
         refused, read = refused + bool(problem), read + (problem is None)
         slowest, largest = max(slowest, took), max(largest, peak)
     assert refused + read == 10_000
-    assert slowest < 1.0
+    assert slowest < HANGS_S
     assert largest < 64e6
     assert refused > 5_000  # the others hit free text, names or data, where nothing is wrong to see
 
@@ -155,7 +159,7 @@ def test_headers_only_as_dense_as_a_vocabulary_stay_quick():
     content = Gguf((key(b"tokenizer.ggml.tokens", 9, b"\x08\0\0\0" + (500_000).to_bytes(8, "little") + tokens),)).pack()
     problem, took, peak = verdict(read_gguf, HeldBytes("vocabulary", content))
     assert problem is None
-    assert took < 1.0
+    assert took < HANGS_S
     assert peak < 16e6
 
 
@@ -166,12 +170,12 @@ def test_the_most_tensors_a_header_may_have_stay_small():
     problem, took, peak = verdict(read_safetensors, HeldBytes("many", content))
     assert problem is None
     assert peak < 64e6
-    assert took < 1.0
+    assert took < HANGS_S
     many = Gguf((), tuple(tensor(b"t%d" % i, offset=32 * i) for i in range(60_000)), 60_000 * 32).pack()
     problem, took, peak = verdict(read_gguf, HeldBytes("many", many))
     assert problem is None
     assert peak < 64e6
-    assert took < 1.0
+    assert took < HANGS_S
 
 
 ORACLE = """

@@ -25,8 +25,11 @@ from parity.core.items import Item
 from parity.core.prompts import TextPrompt
 from parity.errors import DataError
 from parity.marking.problems import Problem
+from parity.marking.sandbox import Limits
 
 FILES = ("mbpp.jsonl", "mbpp.jsonl.gz")
+# The reference solution of task 123 works 2 to 3 s.
+_LIMITS = Limits(cpu_s=8)
 SANITIZED_FILES = (
     "mbpp_sanitized_for_code_generation.jsonl.gz", "mbpp_sanitized_for_code_generation.jsonl",
 )  # fmt: skip
@@ -98,7 +101,7 @@ def sanitized_problems(folder: Path | None) -> dict[str, Problem]:
         key, prompt, entry, test = (row[column] or "" for column in ("task_id", "prompt", "entry_point", "test"))
         # One of the functions asked for is itself called check.
         called = re.sub(r"^def check\(", "def check_candidate(", test, count=1) + f"\ncheck_candidate({entry})\n"
-        found[key] = Problem(key, prompt, entry, called, preamble=before_entry(prompt, entry))
+        found[key] = Problem(key, prompt, entry, called, preamble=before_entry(prompt, entry), limits=_LIMITS)
     return found
 
 
@@ -112,7 +115,7 @@ def _problem(key: str, row: Row) -> Problem:
     # A function may be called like a built-in one; then the test means the program's.
     entry = next((name for name in own if hasattr(builtins, name)), own[0] if own else "")
     test = f"{row.get('test_setup_code') or ''}\n{tests}".replace("\r\n", "\n")
-    return Problem(key, "", entry, test, asks=_task(row))
+    return Problem(key, "", entry, test, asks=_task(row), limits=_LIMITS)
 
 
 def _rows(folder: Path | None) -> dict[str, Row]:

@@ -4,14 +4,14 @@ Knows nothing of benchmarks: a problem is a prompt and a test, wherever they com
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from parity.core.items import Tag
 from parity.core.scores import Score
 from parity.marking.checks import Check, Progress, Reading, mark_all
 from parity.marking.code import STOPS, code_of_answer, until_stop
-from parity.marking.sandbox import Case
+from parity.marking.sandbox import Case, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,10 @@ class Problem:
     closing: str = ""
     stops: tuple[str, ...] = STOPS["function"]
     language: str = "python"
+    limits: Limits = field(default_factory=Limits)
 
     def case(self, program: str) -> Case:
-        return Case(program, self.test, self.entry, self.setup, language=self.language)
+        return Case(program, self.test, self.entry, self.setup, language=self.language, limits=self.limits)
 
     def completed(self, completion: str) -> Case:
         """The check of a completion, as it is in a file of samples."""
