@@ -39,7 +39,7 @@ NEED_DATA = (
     "token_ids_equal", "imatrix_relative_error", "loglik_error_max", "decode_vs_bare", "mmlu_prefix_speedup",
 )  # fmt: skip
 ONE_B = {"hidden": 2048, "layers": 16, "heads": 32, "kv_heads": 8, "ffn": 8192}
-SMALL = {"hidden": 1024, "layers": 4, "heads": 16, "kv_heads": 4, "ffn": 4096}
+SMALL = {"hidden": 1024, "layers": 12, "heads": 16, "kv_heads": 4, "ffn": 4096}
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def report(scratch: Path, quick: bool, tools: Path | None) -> dict[str, object]:
         "near_ties": ties,
         "logprob_error_max": worst,
         **converter_agreement(scratch, tuple(FAMILIES)[:4] if quick else tuple(FAMILIES)),
-        **timed(scratch, SMALL if quick else ONE_B, tools, 3 if quick else 2),
+        **timed(scratch, SMALL if quick else ONE_B, tools, 2),
         **planted_faults(scratch),
         **with_data(scratch, quick, tools),
     }

@@ -30,7 +30,7 @@ def speed(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
     processor multiplies that. `ours_float32` is Parity with the base in fp32.
     """
     sizes = SMALL if quick else {"hidden": 768, "layers": 12, "ffn": 2_304}
-    job, _ = chat_job(data, steps, sizes, 64 if quick else 48)
+    job, _ = chat_job(data, steps, sizes, 48)
     sides = {"ours": job, "trl": job, "trl_packed": job}
     if not quick:
         sides["ours_float32"] = replace(job, precision="float32")
@@ -52,7 +52,7 @@ def loss(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
     A model of a size that learns something in the time there is: a few steps of a large one from random weights say
     how many steps they were cut into, and nothing else.
     """
-    job, dev = chat_job(data, steps, *((TINY, 320) if quick else (SMALL, 480)))
+    job, dev = chat_job(data, steps, *((TINY, 400, 256) if quick else (SMALL, 480)))
     sides = ("ours", "trl") if quick else ("ours", "trl", "trl_packed")
     losses = {}
     for name in sides:
@@ -65,16 +65,18 @@ def loss(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
     }
 
 
-def chat_job(data: Path, steps: Steps, sizes: dict[str, int], count: int) -> tuple[Job, list[Chat]]:
-    """One epoch over `count` real chats of at most LONGEST tokens, on a random model of these sizes; and dev rows."""
+def chat_job(
+    data: Path, steps: Steps, sizes: dict[str, int], count: int, longest: int = LONGEST
+) -> tuple[Job, list[Chat]]:
+    """One epoch over `count` real chats of at most `longest` tokens, on a random model of these sizes; and dev rows."""
     rows = chats(data)
     base = model(steps.folder, rows, vocabulary=8_000, **sizes)
     lengths = [length(base, row) for row in rows[: 2 * count + DEV_ROWS]]
-    fitting = [(row, tokens) for row, tokens in zip(rows, lengths, strict=False) if tokens <= LONGEST]
+    fitting = [(row, tokens) for row, tokens in zip(rows, lengths, strict=False) if tokens <= longest]
     train, dev = fitting[:count], fitting[count : count + DEV_ROWS]
     path = write([row for row, _ in train], steps.folder / "rows.jsonl")
     batch_tokens = round(8 * sum(tokens for _, tokens in train) / count)
-    return Job(str(base), str(path), "", 8, batch_tokens, LONGEST), [row for row, _ in dev]
+    return Job(str(base), str(path), "", 8, batch_tokens, longest), [row for row, _ in dev]
 
 
 def memory(data: Path, steps: Steps, quick: bool) -> dict[str, object]:
