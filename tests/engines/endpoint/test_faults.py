@@ -189,10 +189,10 @@ def test_nobody_at_the_address_is_said_quickly(opened):
 
 
 def test_a_slow_body_is_given_up_and_asked_again(fake, opened):
-    fake.script = [Fault(slow_s=1.0)]
+    fake.script = [Fault(slow_s=20.0)]
     begun = time.monotonic()
     assert isinstance(only(opened()), Generation)
-    assert time.monotonic() - begun < 0.95
+    assert time.monotonic() - begun < 15
     assert len(fake.requests) == 2
 
 
@@ -313,12 +313,12 @@ def test_a_stream_is_begun_again_after_a_refusal(fake, opened):
 
 
 def test_cancelling_breaks_off_what_is_in_flight(fake, opened):
-    fake.script = [Fault(slow_s=0.4)]
+    fake.script = [Fault(slow_s=20.0)]
     engine, request = opened(patience=Patience()), questions(1)[0]
     threading.Timer(0.05, engine.cancel, [request.id]).start()
     begun = time.monotonic()
     assert only(engine, request).kind is FailureKind.CANCELLED
-    assert time.monotonic() - begun < 0.3
+    assert time.monotonic() - begun < 15
     assert isinstance(only(engine, request), Generation)
 
 
