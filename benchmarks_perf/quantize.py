@@ -35,6 +35,7 @@ from peers import DEFAULT_FOLDER, llama_cpp_of, tools_folder
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("PARITY_SHARED") or ROOT.parent / "shared" / "data")
 PROMPTS, TOKENS = 20, 64
+ROUNDS = 2
 NEED_DATA = (
     "token_ids_equal", "imatrix_relative_error", "loglik_error_max", "decode_vs_bare", "mmlu_prefix_speedup",
 )  # fmt: skip
@@ -72,7 +73,7 @@ def report(scratch: Path, quick: bool, tools: Path | None) -> dict[str, object]:
         "near_ties": ties,
         "logprob_error_max": worst,
         **converter_agreement(scratch, tuple(FAMILIES)[:4] if quick else tuple(FAMILIES)),
-        **timed(scratch, SMALL if quick else ONE_B, tools, 2),
+        **timed(scratch, SMALL if quick else ONE_B, tools),
         **planted_faults(scratch),
         **with_data(scratch, quick, tools),
     }
@@ -170,7 +171,7 @@ def peak_gb(child: "subprocess.Popen[bytes]") -> float:
     return peak_kb / 1e6
 
 
-def timed(scratch: Path, sizes: dict[str, int], tools: Path | None, repeats: int) -> dict[str, object]:
+def timed(scratch: Path, sizes: dict[str, int], tools: Path | None) -> dict[str, object]:
     """Quantizing one F16 file to Q4_K_M, two threads each, in turns; ours in a process of its own, as theirs."""
     folder = random_llama_folder(
         scratch / "timed", trained_tokenizer(["a b"]), context_tokens=512, vocabulary=32_000, **sizes
@@ -178,7 +179,7 @@ def timed(scratch: Path, sizes: dict[str, int], tools: Path | None, repeats: int
     source, ours, theirs = to(folder, scratch / "timed.gguf", "F16"), scratch / "mine.gguf", scratch / "his.gguf"
     shutil.rmtree(folder)
     mine, his, peak = [], [], 0.0
-    for _ in range(repeats):
+    for _ in range(ROUNDS):
         ours.unlink(missing_ok=True)
         began = time.perf_counter()
         command = ["quantize", str(source), "--to", "Q4_K_M", "-o", str(ours), "--threads", "2", "--json"]
