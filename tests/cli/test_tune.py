@@ -34,6 +34,16 @@ def test_a_plan_is_trained_merged_and_compared(place, capsys):
     assert "14 of 21 tensors moved." in capsys.readouterr().out
 
 
+def test_one_step_is_no_curve_and_only_files_that_exist_are_named(place, capsys):
+    flags = ("--base", str(place / "base"), "--data", str(place / "rows.jsonl"), "--batch-tokens", "100000")
+    assert main(["tune", *flags, "--precision", "float32", "--out", str(place / "one")]) == 0
+    said = capsys.readouterr().out
+    assert "1 steps" in said
+    assert "Written:" in said
+    assert "None" not in said
+    assert not (place / "one" / "curve.svg").exists()
+
+
 def test_flags_and_a_plan_do_not_mix(place, capsys):
     assert main(["tune", str(place / "plan.toml"), "--rank", "8"]) == 2
     assert "A plan and flags" in capsys.readouterr().err

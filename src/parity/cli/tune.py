@@ -65,7 +65,7 @@ def tune(
     else:
         console = screen()
         draw(tuned_page(found, trials), console)
-        console.print(f"\nWritten: {found.out}, {written}")
+        console.print(f"\nWritten: {', '.join(str(path) for path in (found.out, written) if path)}")
     return _code(found)
 
 
